@@ -15,7 +15,7 @@ local function of_sequences(ctx, routing) return of_parts(ctx, routing, ctx.B) e
 -- A micro-batch's part of what the whole step has: f is the step's, and the mean of the parts,
 -- which is learned from, has the step's P: a part with more tokens counts more.
 local function of_step(ctx, routing)
-  return (ctx:_load_for "aux" * ctx:weighed(routing.importance)):sum() * ctx.E
+  return (ctx:_load_for "aux" * ctx:weighed(routing.importance, "aux")):sum() * ctx.E
 end
 
 local function of_micro_batch(ctx, routing)
@@ -34,9 +34,8 @@ return {
   doc = "The load-balancing loss E * sum of f_e P_e: f the experts' shares of the assignments, "
     .. "before any drop, P the mean scores; both sum to 1. Layers are added. scope says of what: "
     .. "of each micro-batch, of each sequence, of each group that capacity keeps apart, or of the "
-    .. "whole step, exactly as of one large batch; with accumulate over 1, and while aux is not 0 "
-    .. "or rows have padding, that takes a forward pass more, up to the last router, whose cost "
-    .. "is said.",
+    .. "whole step, exactly as of one large batch; with accumulate over 1, and while aux is not 0, "
+    .. "that takes a forward pass more, up to the last router, whose cost is said.",
   source = "Fedus et al. 2021; scopes: DeepSeek-V3, 2024 (sequence), Qiu et al. 2025 (step)",
   needs = "scores",
   rows = {

@@ -9,6 +9,7 @@ return {
   needs = "logits",
   rows = {{"z", "number", 0.001, 0, 1e6, help = "weight of the router z-loss"}},
   loss = function(ctx, routing)
-    nn.loss("z", ctx:weighed(ctx:mean(routing.logits:logsumexp(-1):square())), ctx:setting "z")
+    local of = ctx:mean(routing.logits:logsumexp(-1):square())
+    nn.loss("z", ctx:weighed(of, "z"), ctx:setting "z")
   end,
 }

@@ -28,8 +28,9 @@
 --                        or with a second argument of so many groups in place of the B sequences
 --   ctx:count()          how many these are: ctx.N, or a tensor (1) where there may be padding;
 --                        ctx:count("step"), in a balance rule: of the whole step
---   ctx:weighed(mean)    with scope = "step" a mean over this micro-batch's tokens, times these
---                        over a micro-batch's mean number of them: what it adds to the step's
+--   ctx:weighed(mean, name)  with scope = "step" a mean over this micro-batch's tokens, times these
+--                        over a micro-batch's mean number of them: what it adds to the step's;
+--                        name: the coefficient that weighs it, while which is 0 nothing is counted
 --   ctx:without_padding(x (N,M), value)  x with value (0) for padding
 --   ctx:numbers() (N,E) i32: the experts' numbers, for each token
 --   ctx:cutoffs(x (N,E), next)  of each column the value that a fair share of the tokens are at or
@@ -236,10 +237,14 @@ function methods:count(scope)
   return whole and self:whole("tokens", n) or n
 end
 
-function methods:weighed(mean)
+function methods:weighed(mean, weight)
   local n = nn.micro_batches()
   if not self:padding() or n == 1 or self:scope() ~= "step" then return mean end
-  return mean * (self:count() * n / self:count("step"):maximum(1)):view {}
+  local function of(step) return mean * (self:count() * n / step:maximum(1)):view {} end
+  if not weight then return of(self:count "step") end
+  return self:_where_weighed(weight, mean, function(known)
+    return of(known(nn._step_total("tokens", self:count(), weight)))
+  end)
 end
 
 function methods:without_padding(x, value)

@@ -206,6 +206,36 @@ counts("step", 1, 1, 0)
 counts("step", 1, 3, 3)
 counts("micro", 4, 4, 0)
 
+-- Where rows have padding, how many tokens a step has is counted as well: only for a loss with weight.
+local PADDED = [[
+  model.define("padded", function(cfg)
+    return function(ids)
+      local x = nn.embedding(ids, nn.param("embed", {cfg.vocab, 16}, 1.0))
+      nn.padding((ids %% 3):gt(0):cast "i32" * -1)
+      x = x + nn.layer(1, function()
+        return nn.moe(x, {experts = 4, top_k = 2, expert_dim = 8, aux = %g, z = %g,
+          scope = "step"})
+      end)
+      return nn.head(x, nn.param("head", {cfg.vocab, 16}, 0.2))
+    end
+  end)
+  local d = data.synthetic{domains = 2, tokens = 8000, seed = 1}
+  local r = train(model.padded {vocab = d.vocab, context = 16}, d, {steps = 1, batch = 2,
+    accumulate = 4, eval_every = 0, save = false, name = "cost", paused = true})
+  r.%s = 0.5
+  r:resume():wait()
+]]
+local function counts_padded(aux, z, changed, so)
+  local text = lines_of(PADDED:format(aux, z, changed))
+  local said = text:find(SAID:format(4), 1, true) ~= nil
+  ok(said == so and text:find("step 1/1", 1, true),
+    ("padding, aux %g, z %g, %s changed"):format(aux, z, changed), text)
+end
+counts_padded(0, 0, "lr", false)
+counts_padded(0, 0, "aux", true)
+counts_padded(0, 0, "z", true)
+counts_padded(0, 1, "lr", true)
+
 -- ---- resume, rewind, replay, threads ----
 
 do
