@@ -206,7 +206,7 @@ counts("step", 1, 1, 0)
 counts("step", 1, 3, 3)
 counts("micro", 4, 4, 0)
 
--- Where rows have padding, how many tokens a step has is counted as well: only for a loss with weight.
+-- Where rows have padding, how many tokens a step has is counted as well: for a loss with weight.
 local PADDED = [[
   model.define("padded", function(cfg)
     return function(ids)
