@@ -8,7 +8,9 @@
 --     sequence: what a text gives does not depend on those beside it.  Generation drops nothing.
 --  3. Shares of the balance losses are before any drop; dropped tokens' output is 0.
 --  4. A number stands for {train = number}, and that is what r.capacity sets and shows; what else
---     the router's own capacity has stays.
+--     the router's own capacity has stays.  Alone it is of models of before there were tables,
+--     whose places are what they were: one more where rounding makes the product a little more
+--     than it is (1.1 * 100 / 10).
 
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
@@ -116,8 +118,8 @@ end
 
 -- ---- in a layer ----
 
-local function slots_of(o, factor, n, K, E)
-  local slots, multiple = math.max(o.least or 1, capacity.up(factor * n * K / E)), o.multiple or 1
+local function slots_of(o, up, factor, n, K, E)
+  local slots, multiple = math.max(o.least or 1, up(factor * n * K / E)), o.multiple or 1
   return (slots + multiple - 1) // multiple * multiple
 end
 
@@ -141,8 +143,9 @@ function capacity.now(given, ctx)
   local factor = o and (ctx.mode == "train" and o.train or ctx.mode == "eval" and o.eval)
   if not factor then return nil end
   local group = ctx.mode == "train" and train_group(o, ctx) or ctx.T
+  local up = type(given) == "number" and math.ceil or capacity.up
   return {
-    slots = slots_of(o, factor, group, ctx.K, ctx.E), group = group, drop = o.drop,
+    slots = slots_of(o, up, factor, group, ctx.K, ctx.E), group = group, drop = o.drop,
     plain = o.drop == "position" and group == ctx.N and not o.least,
   }
 end
