@@ -290,7 +290,7 @@ local function own_of(what, router, given)
 end
 
 local LIKE = {"gives", "balance", "of_mean", "model", "frozen", "varies", "scoped", "capacity",
-              "normalized"}
+              "normalized", "reach"}
 
 -- A router that stands for another, which it is like.
 local function standing(what, router, given)

@@ -63,10 +63,14 @@ local function named(text)
   return router, routing.options("of", router, o, {})
 end
 
---- The router that a text says, as what stands for it takes it: frozen too, where that is said.
+--- The router that a text says, as what stands for it takes it: with its options where fields go by
+-- them.
 function trace.stands_for(text)
   local router, own = named(text)
-  return setmetatable({frozen = router.frozen or rawget(own, "frozen")}, {__index = router})
+  return setmetatable({
+    frozen = router.frozen or rawget(own, "frozen"),
+    reach = router.reach and function(on) return router.reach(on, own) end,
+  }, {__index = router})
 end
 
 --- Route by the router that a text says; afterwards ctx is that router's.
@@ -235,7 +239,7 @@ function trace.read(path)
     fail("'%s' is of version %d; this program reads %d", path, a[1], VERSION)
   end
   local of = string.char(table.unpack(tensors.router:table()))
-  local f = {tensors = tensors, of = of,
+  local f = {tensors = tensors, of = of, path = path,
              about = {E = a[2], K = a[3], M = a[4], first = a[5]}}
   check_rows(path, f)
   return f
@@ -257,6 +261,19 @@ function trace.misfit(f, E, K)
   if E > MOST then return ("experts is %d, a trace has at most %d"):format(E, MOST) end
 end
 
+-- A run's first step is 1; behind the last one it cannot go on, however many steps it is given
+-- later.
+local function check_steps(f)
+  local d, first, last = nn.description(), f.about.first, f.about.first + f.steps - 1
+  if first > 1 then fail("the trace begins with step %d, a run with step 1", first) end
+  if d.steps and d.steps > last then
+    fail("steps is %d, the trace ends at step %d", d.steps, last)
+  end
+  if d.ends and last < (d.ends.step or math.huge) then
+    d.ends.step, d.ends.why = last, ("the trace '%s' ends at step %d"):format(f.path, last)
+  end
+end
+
 --- Choices (N,K) f32 of the micro-batch that is computed, negative where they were left out.
 function trace.rows(f, ctx)
   local place, a, M = trace.place(), f.about, nn.micro_batches()
@@ -266,10 +283,7 @@ function trace.rows(f, ctx)
       rows.shape[2] // ctx.K)
   end
   if a.M ~= M then fail("accumulate is %d, the trace's %d", M, a.M) end
-  local steps = nn.description().steps
-  if steps and steps > a.first + f.steps - 1 then
-    fail("steps is %d, the trace ends at step %d", steps, a.first + f.steps - 1)
-  end
+  check_steps(f)
   local at = (nn.step() - a.first) * M + trace.micro_batch()
   return rows:embedding(at:view(1):cast "i32"):view(ctx.N, ctx.K):cast "f32"
 end

@@ -9,8 +9,8 @@ return {
     .. "(nn.record), step by step and micro-batch by micro-batch; gates and losses are computed by "
     .. "the router of the trace, so with the same seed and data the run is the recorded one, bit "
     .. "for bit. Evaluation and generation choose as that router does, and all that the model does "
-    .. "not say is as with it. A trace of other experts, K, batch, accumulate or of fewer steps is "
-    .. "refused.",
+    .. "not say is as with it. A trace of other experts, K, batch, accumulate, of fewer steps or "
+    .. "one that begins behind step 1 is refused, and so is r.steps behind its end.",
   source = "routing replay, 2510.11370; Megatron-LM",
   rows = {{"path", "string", "", help = "file of the trace"}},
   positional = "path",

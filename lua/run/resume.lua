@@ -126,6 +126,7 @@ end
 
 -- r, which has no thread yet, becomes what the run was, and goes on.  done: how far that came.
 local function take_up(what, r, store, p, o, done)
+  Run._check_end(r, o.steps)
   local h, info, changed = r._h, p.info, directory.difference(p.config, r._m, r._d)
   if changed and not o.force then
     error(("%s: %s; {force = true} (--force) goes on all the same"):format(what, changed), 0)

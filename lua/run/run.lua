@@ -44,8 +44,8 @@ end
 -- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
 -- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
 -- by name; totals: what is known of all of them before, counted_for: the coefficients that need it,
--- and 1: it is needed always; remarks: what is to be said; by:
--- engine.objectives, or nil.
+-- and 1: it is needed always; remarks: what is to be said; ends: {step=, why=} of the last step
+-- that they can do, {}: of any; by: engine.objectives, or nil.
 local function trace(m, kind, params, data, o, across)
   local loss, total, losses
   local function result(d)
@@ -64,7 +64,7 @@ local function trace(m, kind, params, data, o, across)
     shaping = {smooth = o.label_smoothing or 0, z = o.z_loss or 0},
     accumulate = o.accumulate, steps = o.steps,
     carried = across.carried, totals = across.totals, remarks = across.remarks,
-    counted_for = across.counted_for},
+    counted_for = across.counted_for, ends = across.ends},
     o.batch, o.context, result)
   return d.phase
 end
@@ -81,7 +81,7 @@ end
 
 --- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
 local function make_plan(m, params, data, o, by)
-  local across = {carried = {}, totals = {}, remarks = {}, by = by, counted_for = {}}
+  local across = {carried = {}, totals = {}, remarks = {}, by = by, counted_for = {}, ends = {}}
   local phases = {begin = trace(m, "begin", params, data, o, across)}
   if o.accumulate > 1 then phases.add = trace(m, "add", params, data, o, across) end
   local said, weights = across.remarks, nil
@@ -93,6 +93,7 @@ local function make_plan(m, params, data, o, by)
   end
   phases.eval = trace(m, "eval", params, data, o, across)
   if o.teacher then said[#said + 1] = teacher.text(m, o) end
+  m._ends = across.ends
   local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0, weights)
   return plan, bytes, said
 end
@@ -563,6 +564,7 @@ local function replan(r, after)
     for _, p in ipairs(engine.hyper()) do
       if p.live == enum.live.PLAN then o[p.name] = h:get(p.name) end
     end
+    o.steps = h:get "steps"
     local by = r._by or nil
     engine.check_batch(r._d, o.batch, o.context, m:_inputs(), by)
     if o.context > m.cfg.context then
@@ -593,6 +595,14 @@ local function set_shape(r, undo, after)
   end
 end
 
+--- Raise where a run of so many steps would fail behind the last that its model can do.
+function Run._check_end(r, steps)
+  local ends = r._m._ends
+  if type(steps) == "number" and steps > (ends.step or math.huge) then
+    error(("train: steps is %s: %s"):format(options.number(steps), ends.why), 0)
+  end
+end
+
 -- It would end the run at once, or never.
 local function check_steps(r, value)
   local s = r._h:status()
@@ -600,6 +610,7 @@ local function check_steps(r, value)
     error(("train: steps is %s, the run is at step %d already; r:stop() ends it")
       :format(value, s.step), 0)
   end
+  Run._check_end(r, value)
 end
 
 -- What a run that does not train needs to do so.

@@ -177,6 +177,11 @@ do
     "steps is 5, the trace ends at step 4")
   t.refuses(function() train(moe(replay, {layers = 3}), d, RUN) end, "more layers",
     "the trace has no routing.3")
+  local other_version, all = folder .. "/version.safetensors", assert(tensor.load(path))
+  all.about = tensor({1, table.unpack(all.about:table(), 2)}, {dtype = "i32"})
+  assert(tensor.save(other_version, all))
+  t.refuses(function() moe {"replay", other_version} end, "a trace that was written otherwise",
+    "version.safetensors' is of version 1; this program reads 2")
   local other = folder .. "/other.safetensors"
   assert(tensor.save(other, {x = tensor.ones(3), y = tensor.ones(2)}))
   t.refuses(function() moe {"replay", path = other} end, "another file", "is no routing trace")
@@ -195,6 +200,41 @@ do
   r:resume():wait()
   is(r.step, 4, "and the run goes on")
   r:close()
+end
+
+-- ---- behind its end, and before its beginning ----
+
+do
+  local path = recorded "softmax"
+  local ends = ("the trace '%s' ends at step 4"):format(path)
+  local r = train(moe {"replay", path}, d, with(RUN, {save = true, name = "to-its-end"}))
+  t.refuses(function() r.steps = 5 end, "more steps, live", "train: steps is 5: " .. ends)
+  is(r._h:get "steps", 4, "... which changes nothing")
+  r.steps = 3
+  r.batch = 2 -- is as it was
+  r:steps(9):wait()
+  is(r.state .. r.step, "done3", "r:steps goes to the end of the run at most")
+  t.refuses(function() r.steps = 5 end, "when it is done", ends)
+  r.steps = 4
+  r:resume():wait()
+  is(r.state .. r.step, "done4", "to the trace's end it goes on")
+  r:close()
+  t.refuses(function() train.resume("to-its-end", {steps = 5}) end, "resumed",
+    "steps is 5: " .. ends)
+  r = train.resume("to-its-end", {paused = true})
+  t.refuses(function() r.steps = 6 end, "and then", "steps is 6: " .. ends)
+  r:close()
+end
+
+do -- a hook that came late
+  local r = train(moe {"record", "softmax"}, d, RUN)
+  r:steps(2):wait()
+  local recorder, path = nn.record(r), folder .. "/late.safetensors"
+  r:resume():wait()
+  assert(recorder:save(path))
+  r:close()
+  t.refuses(function() train(moe {"replay", path}, d, with(RUN, {steps = 2})) end,
+    "a trace that begins later", "the trace begins with step 3, a run with step 1")
 end
 
 t.done()

@@ -615,22 +615,24 @@ says(function() moe {router = "sigmoid", balance = {kind = "step"}} end,
 says(function() moe {balance = {kind = "tanh"}} end,
   "model.moe: kind has no effect with router 'softmax'")
 
-do -- a token that chooses within groups needs its K experts there
+-- A token that chooses within groups needs its K experts there, as it is said or recorded.
+for _, router in ipairs {{"deepseek_v3", groups = 2, keep = 1},
+                         {"record", of = "deepseek_v3 groups=2 keep=1"}} do
   local d = data.synthetic{domains = 4, tokens = 20000, seed = 1}
   local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab, experts = 8,
-    top_k = 2, expert_dim = 8, router = {"deepseek_v3", groups = 2, keep = 1}}
+    top_k = 2, expert_dim = 8, router = router}
   local r = train(m, d, {steps = 4, batch = 2, save = false, eval_every = 0, paused = true})
-  local experts = r.layers[1].experts
+  local experts, what = r.layers[1].experts, router[1] .. ": "
   experts[1]:disable()
   experts[2]:disable()
   says(function() experts[4]:disable() end, "disable: 1 of 8 experts would remain in layer 1 for "
-    .. "a token whose groups have the fewest, a token needs 2")
+    .. "a token whose groups have the fewest, a token needs 2", what .. "too few of a group")
   experts[8]:disable()
-  says(function() r.top_k = 3 end, "train: top_k must be from 1 to 2: it is 3")
+  says(function() r.top_k = 3 end, "train: top_k must be from 1 to 2: it is 3", what .. "top_k")
   r:resume():wait()
   local load = r.layers[1].load:table()
-  ok(load[1] == 0 and load[2] == 0 and load[8] == 0 and load[3] + load[4] > 0, "they have none",
-    table.concat(load, " "))
+  ok(load[1] == 0 and load[2] == 0 and load[8] == 0 and load[3] + load[4] > 0,
+    what .. "they have none", table.concat(load, " "))
   r:close()
 end
 
