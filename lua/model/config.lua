@@ -103,24 +103,33 @@ function config.no_effect(row, cfg, given)
       tostring(cfg[only[1]])) or nil
 end
 
--- What has no effect is refused where it is given.
-local function check_needs(what, rows, cfg, given)
+-- What has no effect is refused where it is given, and is no part of a configuration: so that a
+-- model can be made of another's.
+local function check_needs(what, rows, cfg, given, stored)
+  local without = {}
   for _, row in ipairs(rows) do
-    local why = given[row[1]] ~= nil and config.no_effect(row, cfg, given)
-    if why then error(("%s: %s has no effect %s"):format(what, row[1], why), 0) end
+    local why = config.no_effect(row, cfg, given)
+    if why and given[row[1]] ~= nil and not stored then
+      error(("%s: %s has no effect %s"):format(what, row[1], why), 0)
+    end
+    without[#without + 1] = why and row[1] or nil
   end
+  for _, name in ipairs(without) do cfg[name] = nil end
 end
 
--- What a model notes of itself and nobody gives it: by which rules it was made, where those of
--- before are another computation.
+-- What a model notes of itself, true: by which rules it was made, where those of before are another
+-- computation.  A new model notes it itself, whether the m.cfg that it is given says so or not.
 local MARKS = {"sigmoid_mask"}
 
 local function read_rows(what, rows, given, stored)
+  if type(given) ~= "table" then return options.read(what, given, rows) end
   local plain, marks = {}, {}
-  for k, v in pairs(stored and given or {}) do plain[k] = v end
-  for _, name in ipairs(MARKS) do marks[name], plain[name] = plain[name], nil end
-  local cfg = options.read(what, stored and plain or given, rows)
-  for name, v in pairs(marks) do cfg[name] = v end
+  for k, v in pairs(given) do plain[k] = v end
+  for _, name in ipairs(MARKS) do
+    if plain[name] == true then marks[name], plain[name] = true, nil end
+  end
+  local cfg = options.read(what, plain, rows)
+  for name, v in pairs(stored and marks or {}) do cfg[name] = v end
   return cfg
 end
 
@@ -130,7 +139,7 @@ end
 function config.read(what, rows, given, stored)
   if rows and not stored then given = routing.preferred(what, rows, given) end
   local cfg = rows and read_rows(what, rows, given, stored) or let_through(given)
-  if rows and not stored then check_needs(what, rows, cfg, given or {}) end
+  if rows then check_needs(what, rows, cfg, given or {}, stored) end
   check_attention(what, cfg, type(given) == "table" and given or {})
   local asked = {}
   for name, v in pairs(not stored and type(cfg.balance) == "table" and cfg.balance or {}) do

@@ -16,6 +16,7 @@ local lazy = require "switchyard.core.lazy"
 local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local model = require "switchyard.model.model"
+local options = require "switchyard.core.options"
 local routing = lazy "switchyard.model.routing"
 
 local EPS = 1e-6 -- of T5's RMSNorm
@@ -47,10 +48,10 @@ end
 -- Experts that no layer has would be silence.
 local function check_mixtures(cfg, where)
   if not cfg.experts or next(where) then return end
-  error(("model.encdec: experts is %d, and no layer has a mixture: there are %d and %d layers, "
-    .. "moe_every is %d%s"):format(cfg.experts, cfg.layers, cfg.decoder_layers, cfg.moe_every,
-    cfg.moe_layers and ", moe_layers names none" or cfg.moe_first and
-    ", moe_first " .. cfg.moe_first or ""), 0)
+  error(("model.encdec: experts is %d, and no layer has a mixture: there are %d and %d layers, %s")
+    :format(cfg.experts, cfg.layers, cfg.decoder_layers, cfg.moe_layers and "moe_layers names none"
+    or ("moe_every is %d%s"):format(cfg.moe_every, cfg.moe_first and
+    ", moe_first " .. cfg.moe_first or "")), 0)
 end
 
 local function complete(cfg)
@@ -64,7 +65,6 @@ local function complete(cfg)
   cfg.ffn_dim = cfg.ffn_dim or 4 * cfg.dim
   cfg.expert_dim = cfg.experts and (cfg.expert_dim or cfg.ffn_dim) or nil
   cfg.expert_dropout = cfg.experts and (cfg.expert_dropout or cfg.dropout) or nil
-  if not cfg.experts then cfg.top_k = nil end
 end
 
 -- ---- what parameters begin with ----
@@ -140,9 +140,44 @@ local function mixture(cfg, router, normalize, balance)
   return o
 end
 
+local function default_text(row)
+  local v = row[3]
+  if row.of_mean then return options.number(row.of_mean) .. "/layers" end
+  return v == nil and "none" or type(v) == "number" and options.number(v) or tostring(v)
+end
+
+-- "aux = 0.01, z = 0.001" of rows by name, a router's own defaults.
+local function own_defaults(rows, names)
+  local list = {}
+  for i, name in ipairs(names) do list[i] = name .. " = " .. default_text(rows[name]) end
+  return table.concat(list, ", ")
+end
+
+local function balance_rows(router)
+  local rows = {}
+  for _, row in ipairs(routing.balance_rows(router)) do rows[row[1]] = row end
+  return rows
+end
+
+-- A coefficient has one value in both stacks: where the routers' own defaults are two, and none was
+-- given (asked), that of one of them would not hold, in silence.
+local function check_defaults(cfg, asked, encoders)
+  local decoders, names = routing.find("model.encdec", cfg.router), {}
+  local its, other = balance_rows(decoders), balance_rows(encoders)
+  for name in pairs(cfg.balance) do
+    local row = other[name]
+    if row and asked[name] == nil and row[3] ~= its[name][3] then names[#names + 1] = name end
+  end
+  if #names == 0 then return end
+  table.sort(names)
+  error(("model.encdec: balance: router '%s' has %s, encoder_router '%s' %s: a coefficient has "
+    .. "one value in both stacks, which balance = {%s = ...} says"):format(decoders.name,
+    own_defaults(its, names), encoders.name, own_defaults(other, names), names[1]), 0)
+end
+
 -- The same of the encoder, and whether r.capacity is not its capacity; where it has none of its own
 -- they are the decoder's.
-local function mixture_of_encoder(cfg, where)
+local function mixture_of_encoder(cfg, where, asked)
   local router, capacity, has = cfg.encoder_router, cfg.encoder_capacity, false
   local o = mixture(cfg, cfg.router, cfg.normalize)
   if router == nil and capacity == nil then return o, false end
@@ -152,20 +187,20 @@ local function mixture_of_encoder(cfg, where)
       router == nil and "encoder_capacity" or "encoder_router"), 0)
   end
   if router ~= nil then
-    local found, names = nil, {}
+    local found
     cfg.encoder_router, found = config.router("model.encdec: encoder_router", router,
       {experts = cfg.experts, top_k = cfg.top_k, capacity = capacity})
-    for _, row in ipairs(routing.balance_rows(found)) do names[row[1]] = true end
-    o = mixture(cfg, cfg.encoder_router, nil, names)
+    if asked then check_defaults(cfg, asked, found) end
+    o = mixture(cfg, cfg.encoder_router, nil, balance_rows(found))
   end
   o.capacity = capacity
   return o, true
 end
 
-local function feed_forward_of(cfg)
+local function feed_forward_of(cfg, asked)
   local where = mixtures_of(cfg)
   check_mixtures(cfg, where)
-  local of_encoder, own_capacity = mixture_of_encoder(cfg, where)
+  local of_encoder, own_capacity = mixture_of_encoder(cfg, where, asked)
   local of_decoder = mixture(cfg, cfg.router, cfg.normalize)
   local dense = {activation = cfg.activation, gated = cfg.gated, dropout = cfg.dropout}
   return function(h, l)
@@ -178,9 +213,9 @@ local function feed_forward_of(cfg)
   end
 end
 
-model.define("encdec", function(cfg)
+model.define("encdec", function(cfg, asked)
   complete(cfg)
-  local feed_forward, initial = feed_forward_of(cfg), initializer(cfg)
+  local feed_forward, initial = feed_forward_of(cfg, asked), initializer(cfg)
   return function(tokens, batch)
     nn.initializer(initial)
     local embed = nn.param("shared.weight", {cfg.vocab, cfg.dim})
@@ -217,7 +252,8 @@ end, (function()
     live.row "capacity",
     {"encoder_router", "any", nil, help = "the router of the encoder's mixtures, where it is "
       .. "another; expert_choice, say, which a decoder cannot have. Of balance= it has what is "
-      .. "among its coefficients"},
+      .. "among its coefficients; where both routers have one of other defaults, balance= has to "
+      .. "say it"},
     {"encoder_capacity", "any", nil, help = "likewise their capacity, which r.capacity then leaves "
       .. "as it is; false: none. Default: that of router, or the encoder_router's own"},
     {"normalize", "boolean", nil, help = "of routers that have it; default: the router's"},

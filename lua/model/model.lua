@@ -2,6 +2,7 @@
 --
 -- build(cfg) returns forward(ids (B,T) i32), which returns nn.head(x, w) or logits (B*T, V).  It is
 -- run once to make the parameters, and again whenever a program of another shape or mode is wanted.
+-- Its second argument: the coefficients that were given, by name; nil of a model that was saved.
 
 local engine = require "switchyard.engine"
 local definition = require "switchyard.core.definition"
@@ -76,11 +77,21 @@ function model._family(name) return families[name] end
 -- otherwise.
 local BYTES = 256
 
--- A coefficient that was given and that no layer has gone by would be silence.
+-- Its router's own coefficients, by name.
+local function own_coefficients(m)
+  local own = {}
+  local router = routing.find("model." .. m.family, m.cfg.router or "softmax")
+  for _, row in ipairs(routing.balance_rows(router)) do own[row[1]] = row[3] end
+  return own
+end
+
+-- A coefficient that was given, another than the router's own, and that no layer has gone by would
+-- be silence.
 local function check_met(m, unmet)
-  local list = {}
+  local list, own = {}, next(unmet) and own_coefficients(m)
   for name, v in pairs(unmet) do
-    list[#list + 1] = ("%s = %s"):format(name, type(v) == "table" and "{...}" or tostring(v))
+    local text = ("%s = %s"):format(name, type(v) == "table" and "{...}" or tostring(v))
+    list[#list + 1] = v ~= own[name] and text or nil
   end
   if #list == 0 then return end
   table.sort(list)
@@ -107,7 +118,7 @@ local function empty(name, family, cfg)
     m._assumed = m.tokenizer
   end
   m._build = family.build
-  m._forward = family.build(cfg)
+  m._forward = family.build(cfg, not stored and asked or nil)
   if type(m._forward) ~= "function" then
     error(("model.%s: its function must return a function of the token ids, not a %s"):format(name,
       type(m._forward)), 0)

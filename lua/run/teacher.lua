@@ -57,7 +57,7 @@ local SEES = {prefix = "a prefix whole", documents = "its own document alone"}
 -- The teacher says what it thinks of a target from what it sees: that must be what the model sees.
 -- After `prefix` and `documents` of the model have been chosen (lua/run/train.lua).
 local function check_sight(t, m)
-  if m._encodes then return end
+  if m:_inputs() then return end
   for _, name in ipairs {"prefix", "documents"} do
     local its, own = t.cfg[name] == true, m.cfg[name] == true
     if its ~= own then

@@ -8,6 +8,7 @@ local ok, is, near, refuses = t.ok, t.is, t.near, t.refuses
 local with, furthest = t.with, t.furthest
 local engine = require "switchyard.engine"
 local beam = require "switchyard.model.beam"
+local json = require "switchyard.core.json"
 
 -- ---- buckets of relative positions: golden values ----
 
@@ -438,6 +439,20 @@ do
   near(n:count().flops_per_token * (40 + 20),
     6 * (20 * of_output + 40 * of_input) + scores, 1,
     "model FLOPs of a row, by the tokens of both sides")
+end
+
+do -- a model of another's cfg, whose options without effect are none of it
+  local base = {dim = 16, heads = 2, vocab = 64, layers = 2, input_context = 16}
+  for what, o in pairs {dense = {}, rope = {position = "rope"}, experts = {experts = 4},
+                        listed = {experts = 4, moe_layers = {1, 4}, router = "sigmoid"},
+                        two = {experts = 4, encoder_router = "sigmoid", encoder_capacity = 2}} do
+    local m = model.encdec(with(base, o))
+    local good, n = pcall(model.encdec, m.cfg)
+    if ok(good, what .. ": a model of its cfg", n) then
+      is(json.text(n.cfg), json.text(m.cfg), what .. ": the same")
+    end
+  end
+  is(model.encdec(base).cfg.router, nil, "a dense one has no router")
 end
 
 refuses(function() model.encdec {router = "softmax"} end, "a router without experts",

@@ -203,6 +203,27 @@ do
   is(run(make(with(MIX, {encoder_router = "softmax"})), {steps = 2}):hash(),
     run(make(MIX), {steps = 2}):hash(), "the same router by its name")
 end
+do -- a coefficient has one value: where the routers' own are two it has to be said
+  local says = ": a coefficient has one value in both stacks, which balance = {%s = ...} says"
+  refuses(function() make(with(MIX, {encoder_router = "st_moe"})) end, "two defaults",
+    "model.encdec: balance: router 'softmax' has aux = 0.01, encoder_router 'st_moe' aux = 0.02"
+    .. says:format "aux")
+  refuses(function() make(with(MIX, {router = "gshard", encoder_router = "softmax"})) end,
+    "two of them, one of which is none", "router 'gshard' has scope = group, z = 0, "
+    .. "encoder_router 'softmax' scope = none, z = 0.001" .. says:format "scope")
+  refuses(function() make(with(MIX, {encoder_router = "mixtral"})) end, "one of a mean",
+    "encoder_router 'mixtral' aux = 0.002/layers, z = 0")
+  local m = make(with(MIX, {encoder_router = "st_moe", balance = {aux = 0.5}}))
+  is(m.inputs.aux:item(), 0.5, "given it holds in both")
+  ok(make(m.cfg), "as in what is made of its cfg")
+  local path = os.tmpname()
+  os.remove(path)
+  assert(m:save(path))
+  is(assert(model.load(path)).inputs.aux:item(), 0.5, "and in what was saved")
+  os.execute("rm -r '" .. path .. "'")
+  m = make(with(MIX, {encoder_router = "deepseek_v3", balance = {aux = 0, z = 0}}))
+  t.near(m.inputs.sequence:item(), 1e-4, 1e-9, "what the encoder's router alone has holds there")
+end
 refuses(function() make {experts = 4, moe_layers = {3}, encoder_router = "expert_choice"} end,
   "no mixture in the encoder", "encoder_router has no effect: no layer of the encoder")
 refuses(function() make {experts = 4, encoder_router = "expert_choice", encoder_capacity = 2} end,
