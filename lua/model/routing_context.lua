@@ -27,7 +27,7 @@
 --   ctx:mean(x (N,...))  over the tokens that are no padding; ctx:sequence_means(x (N,E)) (B,E),
 --                        or with a second argument of so many groups in place of the B sequences
 --   ctx:count()          how many these are: ctx.N, or a tensor (1) where there may be padding;
---                        ctx:count("step"), in a balance rule: of the whole step
+--                        ctx:count("step"), in a balance rule: of the whole step, at least 1
 --   ctx:weighed(mean, name)  with scope = "step" a mean over this micro-batch's tokens, times these
 --                        over a micro-batch's mean number of them: what it adds to the step's;
 --                        name: the coefficient that weighs it, while which is 0 nothing is counted
@@ -234,7 +234,7 @@ function methods:count(scope)
   local padding, whole = nn.description().padding, scope == "step"
   if not padding then return whole and self.N * nn.micro_batches() or self.N end
   local n = padding:logical_not():cast("f32"):sum():view(1)
-  return whole and self:whole("tokens", n) or n
+  return whole and self:whole("tokens", n):maximum(1) or n
 end
 
 function methods:weighed(mean, weight)

@@ -4,10 +4,10 @@ local nn = require "switchyard.model.nn"
 local routing = require "switchyard.model.routing"
 
 -- By how much of its share an expert's weight in the plan is off: it ends after 1000 rounds as
--- well.
+-- well.  Of padding alone there is no share.
 local function uneven(ctx, plan)
   local sums = plan:sum(1)
-  return (sums * ctx.E / sums:sum() - 1):abs():max()
+  return (sums * ctx.E / sums:sum():maximum(1e-30) - 1):abs():max()
 end
 
 return {

@@ -20,7 +20,7 @@ local function steer(o)
     local threshold = nn.model_state("top_p.threshold", tensor.zeros(1))
     local sum = nn.model_state("top_p.sum", tensor.zeros(1))
     local all = type(tokens) == "number" and tokens * nn.micro_batches()
-      or nn.step_sum("top_p.tokens", tokens)
+      or nn.step_sum("top_p.tokens", tokens):maximum(1)
     local e = nn.step_sum("top_p.over", over) / (all * -1)
     local sums = sum + e
     nn.update(sum, sums)

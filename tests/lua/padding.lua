@@ -6,12 +6,13 @@ local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d = own.t, own.data
 local ok, is, with, C, E, V = t.ok, t.is, t.with, own.C, own.E, own.V
 
--- Every third token is padding and holds cfg.noise times something; no target is behind padding.
+-- Every third token (cfg.all: each) is padding and holds cfg.noise times something; no target is
+-- behind padding.
 model.define("holding", function(cfg)
   return function(ids)
     local N = ids.size
     local pads = {}
-    for i = 1, N do pads[i] = i % 3 == 0 and 1 or 0 end
+    for i = 1, N do pads[i] = (i % 3 == 0 or cfg.all) and 1 or 0 end
     local padding = tensor(pads):view(N, 1):gt(0)
     local x = nn.embedding(ids, nn.param("embed", {V, C}, 1.0)):view(N, C)
     local held = tensor.rand({N, C}) * cfg.noise
@@ -76,6 +77,45 @@ for _, r in ipairs(routers()) do
   ::next::
 end
 
+-- ---- nothing but padding ----
+
+-- Which of a run's series, parameters and states are not finite where a step has no token at all.
+local function not_finite(more)
+  local m = model.holding(with(more, {vocab = V, context = 16, noise = 1, all = true}))
+  local r = train(m, d, with(own.TRAIN, {steps = 2, accumulate = 2})):wait()
+  local list = {}
+  local function look(name, x)
+    local finite = x.size == 0 or x:cast("f32"):abs():max():item() < math.huge
+    list[#list + 1] = not finite and name or nil
+  end
+  for _, s in ipairs(r:series()) do
+    local name = type(s) == "table" and s.name or s
+    look(name, r:history(name))
+  end
+  for i, info in ipairs(m._info) do look(info.name, m.params[i]) end
+  for _, name in ipairs(m._state_names) do look(name, m.states[name]) end
+  if r.skipped > 0 then list[#list + 1] = r.skipped .. " steps skipped" end
+  r:close()
+  return table.concat(list, " ")
+end
+
+for _, r in ipairs(routers()) do
+  local spec = nn.routers[r.name]
+  if spec.except and spec.except.alone then goto next end
+  for _, scope in ipairs {"micro", "step"} do
+    for _, K in ipairs {2, 1} do
+      local more = {K = K, router = {r.name, allow_leak = not r.causal or nil,
+        experts = r.name == "forced" and (K == 2 and "1,3" or "2") or nil},
+        coefficients = scope == "step" and {scope = scope} or nil}
+      if pcall(model.holding, with(more, {vocab = V, context = 16, noise = 1})) then
+        is(not_finite(more), "", ("%s, %s: a step of padding alone"):format(r.name, scope))
+        break
+      end
+    end
+  end
+  ::next::
+end
+
 -- ---- as without it ----
 
 -- Tokens of id 0 are padding.
@@ -128,5 +168,25 @@ for _, coefficients in ipairs {{aux = 0.1, scope = "sequence"}, {sequence = 0.1}
   same("balance " .. next(coefficients), {K = 2, router = "softmax", coefficients = coefficients})
 end
 same("plain capacity", {K = 2, router = "softmax", capacity = 0.5})
+
+do -- asked of a text and then of pairs, which have padding, a model tells the same of these
+  local lines, text = {}, {}
+  for i = 1, 200 do
+    lines[i], text[i] = ("%d\t%d\n"):format(i * i, i), ("%d "):format(i * i % 89)
+  end
+  local pairs_of = assert(data.pairs(t.write(t.scratch "pairs.tsv", table.concat(lines)),
+    {val = 0.5}))
+  local words = data.string(table.concat(text), {tokenizer = pairs_of.tokenizer, val = 0.5})
+  local o = {batches = 1, batch = 4, context = 16}
+  local function asked(of, name)
+    local m = own.moe {vocab = pairs_of.tokenizer, capacity = {train = 1, eval = 0.5}}
+    for _, x in ipairs(of) do m[name](m, x, o) end
+    local v = m[name](m, pairs_of, o)
+    return type(v) == "table" and table.concat(v, " ") or v
+  end
+  for _, name in ipairs {"loss", "accuracy"} do
+    is(asked({words}, name), asked({}, name), ("m:%s of pairs after a text"):format(name))
+  end
+end
 
 t.done()
