@@ -261,7 +261,7 @@ local function run_rule(rule, name, ...)
   if not rule[name] then return end
   routing.run(called("balance rule", rule), rule[name], ...)
   local unmet = nn.description().unmet -- of what the model was given; nil but when it is made
-  if unmet then unmet[rule.rows[1][1]] = nil end
+  for _, row in ipairs(unmet and rule.rows or {}) do unmet[row[1]] = nil end -- some it reads later
 end
 
 -- What losses see: r, or r with the assignments that the router counts; own: r itself.

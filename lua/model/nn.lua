@@ -86,15 +86,15 @@ function nn._batch(d, B, T, S)
   end})
 end
 
--- What is of no layer has one value, whichever of them asks for it.
-local function check_same(d, name, default)
+-- What is of no layer has one value, whichever of them asks for it; what: the function that does.
+local function check_same(d, what, name, default)
   if d.mode ~= "build" then return end
   d.defaults = d.defaults or {}
   local before = d.defaults[name]
   d.defaults[name] = before or default
   if before == nil or before == default then return end
-  error(("input: '%s' is %s in one mixture or layer and %s in another; it has one value in the "
-    .. "whole model"):format(name, tostring(before), tostring(default)), 0)
+  error(("%s: '%s' is %s in one mixture or layer and %s in another; it has one value in the "
+    .. "whole model"):format(what, name, tostring(before), tostring(default)), 0)
 end
 
 --- nn.of_layers(name, t, f, by): of what layers have in common: t is collected under this name, and
@@ -102,7 +102,7 @@ end
 -- scopes.  by: the options that f goes by, a text: they are the same of all.
 function nn.of_layers(name, t, f, by)
   local d = description("of_layers")
-  check_same(d, name, by)
+  check_same(d, "of_layers", name, by)
   local of = d.of_all[name]
   if not of then
     of = {f = f}
@@ -439,7 +439,8 @@ end
 -- appended.  least, most: what it may be set to, elements of a tensor too.
 function nn.input(name, default, least, most)
   local d = description("input")
-  if type(default) ~= "number" then name = placed(d, name) else check_same(d, name, default) end
+  if type(default) ~= "number" then name = placed(d, name)
+  else check_same(d, "input", name, default) end
   local value = d.model.inputs[name]
   if not value then
     value = type(default) == "number" and tensor(default) or default
@@ -455,7 +456,7 @@ end
 --- A tensor that is an input of all layers, of which each may ask for it.
 function nn._input_of_all(name, default)
   local d = description("input")
-  check_same(d, name, table.concat(default:table(), ", "))
+  check_same(d, "input", name, table.concat(default:table(), ", "))
   local value = d.model.inputs[name]
   if not value then d.model:_add_input(name, default) end
   return input_of(d, name, value or default)

@@ -3,12 +3,12 @@
 local choice = require "switchyard.model.choice"
 local routing = require "switchyard.model.routing"
 
--- choice (N,E), -inf outside of a token's best groups.  A group's score is the sum of its two best,
+-- scores (N,E), -inf outside of a token's best groups.  A group's score is the sum of its two best,
 -- of which a disabled one counts 0: what is left of its group can be chosen.
-local function within_groups(ctx, choice)
+local function within_groups(ctx, scores)
   local G, N, E = ctx.options.groups, ctx.N, ctx.E
-  if G == 1 then return choice end
-  local each = choice:view(N, G, E // G)
+  if G == 1 then return scores end
+  local each = scores:view(N, G, E // G)
   local two = each:topk(2, -1)
   two = two:gt(-math.huge):where(two, tensor.zeros(1))
   local _, best = two:sum(-1):topk(ctx.options.keep, -1)

@@ -303,8 +303,26 @@ do -- one name, one value
   t.refuses(function() two({aux = {0.1, warmup = 1}}, {aux = {0.1, warmup = 2}}) end,
     "two schedules", "input: 'aux.schedule' is", "it has one value in the whole model")
   t.refuses(function() two({router = {"relu", rate = 1.1}}, {router = {"relu", rate = 1.2}}) end,
-    "two rates", "'relu' is l1 = 1e-08, rate = 1.1 in one mixture or layer and l1 = 1e-08, "
-      .. "rate = 1.2 in another")
+    "two rates", "of_layers: 'relu' is l1 = 1e-08, rate = 1.1 in one mixture or layer and "
+      .. "l1 = 1e-08, rate = 1.2 in another")
+end
+
+do -- what a rule of one's own reads in training alone has an effect as well
+  nn.balance("trained", {
+    rows = {{"trained", "number"}, {"trained_power", "number"}},
+    loss = function(ctx, routing)
+      if ctx.mode ~= "train" then return end
+      nn.loss("trained", (routing.importance * ctx:setting "trained_power"):square():sum(),
+        ctx:setting "trained")
+    end,
+  })
+  local r = train(moe {balance = {trained = 0.1, trained_power = 3}}, d,
+    own.TRAIN):wait()
+  is(r.trained_power, 3, "a second row that is read in training")
+  local seen = r:history("trained.1"):narrow(2, 2, 1):min():item()
+  ok(seen >= 9 / 4 - 1e-5, "... by which the loss goes", seen) -- of four equal shares
+  r:close()
+  nn.balances.trained = nil
 end
 
 do -- what is said of second choices, once
