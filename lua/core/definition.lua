@@ -35,8 +35,14 @@ local function add_plain(parts, v)
   end
 end
 
---- {[i] = true}: those of engine.chunks, what was typed, in which something was defined.
+--- What was typed and defined something, a list of texts in their order, however much was typed
+-- before (engine.chunks ends at 1 MB).
 definition.chunks = {}
+
+local function keep(text)
+  local list = definition.chunks
+  if text and list[#list] ~= text then list[#list + 1] = text end
+end
 
 --- What an object {route=, rows=, ...} is defined by: a hash, TYPED, or nil of the program's own.
 function definition.of(spec)
@@ -48,7 +54,7 @@ function definition.of(spec)
   for _, name in ipairs(names) do
     local info = debug.getinfo(spec[name], "S")
     local users = fields.is_users(info)
-    if users and #engine.chunks > 0 then definition.chunks[#engine.chunks] = true end
+    if users then keep(engine.chunk) end
     local text = users and lines_of(info)
     if users and not text then return definition.TYPED end
     if text then parts[#parts + 1] = ("%s = %s"):format(name, text) end

@@ -104,10 +104,8 @@ local function typed()
   if #engine.chunks > 0 then
     list[1] = {path = "session.lua", text = table.concat(engine.chunks, "\n") .. "\n"}
   end
-  for i, text in ipairs(engine.chunks) do
-    if definition.chunks[i] then
-      list[#list + 1] = {path = ("definition-%d.lua"):format(i), text = text, definition = true}
-    end
+  for i, text in ipairs(definition.chunks) do
+    list[#list + 1] = {path = ("definition-%d.lua"):format(i), text = text, definition = true}
   end
   return list
 end
@@ -456,20 +454,38 @@ local function run_file(what, path, config, name)
 end
 
 -- Run a stored script up to its first train(), and what was typed behind that and defines
--- something: the model's family, or its router, is defined on the way.
+-- something: the model's family, or its router, is defined on the way.  Returns what they raised, a
+-- text, or nil: it matters where the model cannot be made, for what they did beside may need what
+-- is not here.
 local function run_code(what, path, config)
-  local fine, e = run_file(what, path, config, config.model.code or config.script)
-  local definitions = type(config.definitions) == "table" and config.definitions or {}
-  for _, name in ipairs(definitions) do run_file(what, path, config, name) end
-  if not fine and not model._family(config.model.family) then
-    error(("%s: %s"):format(what, tostring(e)), 0)
+  local raised, seen = {}, {}
+  local function run(name)
+    local fine, e = run_file(what, path, config, name)
+    local text = not fine and tostring(e):match "[^\n]*"
+    if text and not seen[text] then
+      seen[text], raised[#raised + 1] = true, text
+    end
   end
+  run(config.model.code or config.script)
+  local definitions = type(config.definitions) == "table" and config.definitions or {}
+  for _, name in ipairs(definitions) do run(name) end
+  return #raised > 0 and table.concat(raised, "; ") or nil
+end
+
+-- What is said behind a reason why the model cannot be made: of its script, which ran or may run.
+local function of_script(path, config, code, raised)
+  local also = raised and "; on the way: " .. raised or ""
+  if not config.script then return also end
+  return (code and "; what %s/code/%s defines before its first train() was looked at"
+    or "; {code = true} (--code) runs %s/code/%s up to its first train() before")
+    :format(path, config.script) .. also
 end
 
 --- The model as it was before the first step, but for what start/ holds.
 function directory.model(what, path, config, code)
-  local family = config.model.family
-  if code and (config.model.code or config.script) then run_code(what, path, config) end
+  local family, raised = config.model.family, nil
+  if code and (config.model.code or config.script) then raised = run_code(what, path, config) end
+  if raised and not model._family(family) then error(("%s: %s"):format(what, raised), 0) end
   if not model._family(family) then
     local file = config.model.code
     error(("%s: the model is model.%s, which is not defined here: %s"):format(what, family, file and
@@ -482,11 +498,7 @@ function directory.model(what, path, config, code)
   end
   local ok, m = pcall(model._Model.new, family, config.model.config, true)
   if not ok then
-    local script = config.script and ("%s/code/%s"):format(path, config.script)
-    error(("%s: %s%s"):format(what, tostring(m), script and (code
-      and "; what %s defines before its first train() was looked at"
-      or "; {code = true} (--code) runs %s up to its first train() before"):format(script)
-      or ""), 0)
+    error(("%s: %s%s"):format(what, tostring(m), of_script(path, config, code, raised)), 0)
   end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
   m:_were_chosen(config.model.chosen)

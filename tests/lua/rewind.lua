@@ -569,6 +569,23 @@ do -- a router that was typed behind another training
   local out = child "replay typed_late --code"
   t.ok(out:find "identical through step 6\n$", "a router typed behind a train(): " .. out)
 
+  local text = t.read(path) -- behind more than is kept of a session
+  local filling = ("x = '%s'\n"):format(("x"):rep(4000)):rep(300)
+  t.write(path, (text:gsub("nn.router", function(name) return filling .. name end)
+    :gsub("typed_late", "typed_much")))
+  child(("-i < '%s'"):format(path))
+  out = child "replay typed_much --code"
+  t.ok(out:find "identical through step 6\n$", "a router typed behind a megabyte: " .. out)
+
+  -- with what is not run again
+  t.write(path, (text:gsub("nn.router", "thrice = 3\n    %0"):gsub("typed_late", "typed_needs")
+    :gsub('gives = ""', '%0, rows = {{"times", "number", 2 * thrice}}')))
+  child(("-i < '%s'"):format(path))
+  out = child "replay typed_needs --code"
+  t.ok(out:find("unknown router 'late'", 1, true) and out:find("on the way: ", 1, true)
+    and out:find("attempt to perform arithmetic on a nil value (global 'thrice')", 1, true)
+    and not out:find "\n.", "why a definition failed is told: " .. out)
+
   path = folder .. "/late.lua"
   f = assert(io.open(path, "w"))
   f:write [[

@@ -125,14 +125,17 @@ enum sy_chunk_result sy_chunk_file(lua_State *L, const char *path, char *const *
 void lsy_chunk_keep(lua_State *L, const char *text, size_t n)
 {
     static size_t kept;
-    if (kept + n > 1 << 20)
-        return;
-    kept += n + 1;
     lsy_push_engine(L);
-    lua_getfield(L, -1, "chunks");
     lua_pushlstring(L, text, n);
-    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-    lua_pop(L, 2);
+    lua_setfield(L, -2, "chunk");
+    if (kept + n <= 1 << 20) {
+        kept += n + 1;
+        lua_getfield(L, -1, "chunks");
+        lua_getfield(L, -2, "chunk");
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
 }
 
 enum sy_chunk_result sy_chunk_text(lua_State *L, const char *text, size_t n, const char *name)
@@ -255,7 +258,7 @@ void lsy_open_chunk(lua_State *L)
 {
     lsy_push_engine(L);
     lsy_set(L, "screen", engine_screen);
-    lua_newtable(L); /* what ran that lies in no file: a list of texts */
+    lua_newtable(L); /* what ran that lies in no file: a list of texts; the newest is `chunk` */
     lua_setfield(L, -2, "chunks");
     lua_pop(L, 1);
     lua_register(L, "quit", quit_program);
