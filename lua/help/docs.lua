@@ -561,9 +561,9 @@ docs.entries = {
   {"nn.remark", "nn.remark(text)",
    "A line that is said once, before the model is trained: what one is to know of it."},
   {"nn.router",
-   "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, "
-    .. "leak=, varies=, scoped=, of_mean=, capacity=, check=, positional=, like=, except=, "
-    .. "route=function(ctx)})",
+   "nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, of_mean=, model=, "
+    .. "causal=, leak=, frozen=, varies=, scoped=, normalized=, capacity=, check=, reach=, "
+    .. "positional=, like=, except=, route=function(ctx)})",
    "A router of one's own, in the form of the program's (lua/routers/): router = \"name\" or "
     .. "{\"name\", option = value} uses it then, and routers(), ?name and completion know it. rows "
     .. "are its options, {name, type, default, least, most, help = text}; gives says what balance "
@@ -571,10 +571,16 @@ docs.entries = {
     .. "its own defaults of their coefficients, of_mean such as are divided by the number of "
     .. "layers with experts, model of top_k, capacity, activation and "
     .. "expert_bias; causal = false with leak, a text, refuses to generate, and to train for the "
-    .. "next token unless allow_leak; varies = true, a token may have any number of experts, whose "
+    .. "next token unless allow_leak; frozen = true, the weight of its logits stays as it was "
+    .. "drawn (without it that is an option of a router that gives logits); varies = true, a token "
+    .. "may have any number of experts, whose "
     .. "mean is then the series experts_per_token.L; scoped = true, a loss of its own goes by "
-    .. "balance = {scope =}; capacity, a text, says why it has none; "
-    .. "check(E, K, options) returns what is wrong, or nil; positional, the option that {\"name\", "
+    .. "balance = {scope =}; normalized, of one without an option normalize: do a token's gates "
+    .. "sum to 1; capacity, a text, says why it has none; "
+    .. "check(E, K, options) returns what is wrong, or nil; reach(on, options), of one that does "
+    .. "not choose among all experts: of those of the list on that are true, how many a token "
+    .. "chooses among at the least, under which none can be disabled; "
+    .. "positional, the option that {\"name\", "
     .. "value} means; like(options), of one that stands for another, that one; paper has its "
     .. "paper's defaults as the "
     .. "paper counts; except = {one=, order=, ties=, decode=, step=, gradient=, alone=}, texts, "
@@ -618,12 +624,14 @@ docs.entries = {
     .. "  return {gates = nn.normalize_gates(gates), experts = experts, scores = scores}\n"
     .. "end})"},
   {"nn.balance",
-   "nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing), "
+   "nn.balance(name, {doc=, source=, needs=, of_weight=, rows=, loss=function(ctx, routing), "
     .. "update=function(ctx, load)})",
    "A balance rule of one's own, in the form of the program's (lua/balance/). Its rows' names are "
     .. "fields of balance= in model.moe and of nn.moe. It goes with every router that gives what "
     .. "it needs (logits, scores, bias or chance), and is in force where its first row has a "
-    .. "value: a default, the router's, or one in balance=. loss adds to the training loss "
+    .. "value: a default, the router's, or one in balance=. of_weight = true: its loss moves the "
+    .. "weight of the logits alone, so beside frozen = true it is refused. loss adds to the "
+    .. "training loss "
     .. "(nn.loss) from ctx, as in ?nn.router, and routing: load (E), the shares of the assignments "
     .. "before any drop, importance (E), the mean scores, experts, gates, scores, logits. "
     .. "update(ctx, load) "
@@ -635,6 +643,9 @@ docs.entries = {
     .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens, "
     .. "ctx:weighed(mean, name) what a mean over this micro-batch's tokens adds to the step's; "
     .. "while the coefficient of that name is 0 nothing is counted for it. Errors: as nn.router.",
+    .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens (at least 1), "
+    .. "ctx:weighed(mean) what "
+    .. "a mean over this micro-batch's tokens adds to the step's. Errors: as nn.router.",
    "nn.balance(\"even\", {\n"
     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
     .. "  loss = function(ctx, routing)\n"

@@ -88,14 +88,15 @@ local function add(what, into, name, spec, form)
   set(into, name, spec)
 end
 
---- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, model=, causal=, leak=,
--- capacity=, check=, positional=, like=, except=, route=function(ctx)}): a router of one's own, in
--- the form of lua/routers/
+--- nn.router(name, {rule=, doc=, source=, paper=, rows=, gives=, balance=, of_mean=, model=,
+-- causal=, leak=, frozen=, varies=, scoped=, normalized=, capacity=, check=, reach=, positional=,
+-- like=, except=, route=function(ctx)}): a router of one's own, in the form of lua/routers/
+-- (routing.lua says what each is)
 function nn.router(name, spec)
   return options.call(add, "nn.router", nn.routers, name, spec, "route = function(ctx)")
 end
 
---- nn.balance(name, {doc=, source=, needs=, rows=, loss=function(ctx, routing),
+--- nn.balance(name, {doc=, source=, needs=, of_weight=, rows=, loss=function(ctx, routing),
 -- update=function(ctx, load)}): a balance rule of one's own, in the form of lua/balance/
 function nn.balance(name, spec)
   return options.call(add, "nn.balance", nn.balances, name, spec, "loss or update")

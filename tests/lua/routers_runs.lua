@@ -32,6 +32,17 @@ shows("own_choice", "Not causal: an expert's tokens are chosen among all of a se
 shows("aux", "The load-balancing loss", "It needs a router that gives scores.")
 shows("published", "as they say", "In the paper: aux 0.04 of a sum of K.", "Source: Someone 2020.")
 
+for what, form in pairs {["nn.router"] = {route = print}, -- ?nn.router has all that it takes
+                         ["nn.balance"] = {loss = print, rows = {{"bad", "number"}}}} do
+  local text, missing = help.text(what), {}
+  local _, why = pcall(nn[what:sub(4)], "bad", with(form, {nix = 1}))
+  for name in tostring(why):match "there are: ([^\n]*)":gmatch "[%w_]+" do
+    local is_there = name == "name" or text:find(name .. "=", 1, true)
+    if not is_there then missing[#missing + 1] = name end
+  end
+  is(table.concat(missing, " "), "", "?" .. what .. " names all that is taken")
+end
+
 do -- routers()
   local list, by_name = routers(), {}
   for _, r in ipairs(list) do by_name[r.name] = r end
