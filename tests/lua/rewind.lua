@@ -570,7 +570,7 @@ do -- a router that was typed behind another training
   t.ok(out:find "identical through step 6\n$", "a router typed behind a train(): " .. out)
 
   local text = t.read(path) -- behind more than is kept of a session
-  local filling = ("x = '%s'\n"):format(("x"):rep(4000)):rep(300)
+  local filling = ("x = '%s'\n"):format(("x"):rep(4000)):rep(300) .. ("x = 1\n"):rep(1000)
   t.write(path, (text:gsub("nn.router", function(name) return filling .. name end)
     :gsub("typed_late", "typed_much")))
   child(("-i < '%s'"):format(path))
