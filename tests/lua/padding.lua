@@ -174,18 +174,19 @@ do -- asked of a text and then of pairs, which have padding, a model tells the s
   for i = 1, 200 do
     lines[i], text[i] = ("%d\t%d\n"):format(i * i, i), ("%d "):format(i * i % 89)
   end
-  local pairs_of = assert(data.pairs(t.write(t.scratch "pairs.tsv", table.concat(lines)),
+  local of_pairs = assert(data.pairs(t.write(t.scratch "pairs.tsv", table.concat(lines)),
     {val = 0.5}))
-  local words = data.string(table.concat(text), {tokenizer = pairs_of.tokenizer, val = 0.5})
-  local o = {batches = 1, batch = 4, context = 16}
-  local function asked(of, name)
-    local m = own.moe {vocab = pairs_of.tokenizer, capacity = {train = 1, eval = 0.5}}
-    for _, x in ipairs(of) do m[name](m, x, o) end
-    local v = m[name](m, pairs_of, o)
-    return type(v) == "table" and table.concat(v, " ") or v
+  local words = data.string(table.concat(text), {tokenizer = of_pairs.tokenizer, val = 0.5})
+  local function asked(name, before)
+    local m = own.moe {vocab = of_pairs.tokenizer, router = {"expert_choice", allow_leak = true}}
+    train(m, of_pairs, with(own.TRAIN, {steps = 60, lr = 1e-2})):wait():close()
+    if before then m[name](m, words, {batches = 1, objective = before}) end
+    return (m[name](m, of_pairs, {batches = 1, objective = "next"}))
   end
-  for _, name in ipairs {"loss", "accuracy"} do
-    is(asked({words}, name), asked({}, name), ("m:%s of pairs after a text"):format(name))
+  for name, before in pairs {loss = "prefix", accuracy = "next"} do
+    local alone = asked(name)
+    is(asked(name, before), alone, ("m:%s of %s of a text and then of pairs"):format(name, before))
+    ok(alone > 0, "... of which there is some", alone)
   end
 end
 
