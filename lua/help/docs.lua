@@ -640,12 +640,9 @@ docs.entries = {
     .. "\"group\" (groups,E), those that capacity keeps apart, \"step\" (E), of the whole step "
     .. "(with accumulate over 1 a forward pass more counts it before), or "
     .. "\"so_far\" (E), of the step's micro-batches up to this one; ctx:whole(name, x) is the sum "
-    .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens, "
+    .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens (at least 1), "
     .. "ctx:weighed(mean, name) what a mean over this micro-batch's tokens adds to the step's; "
     .. "while the coefficient of that name is 0 nothing is counted for it. Errors: as nn.router.",
-    .. "of x over the whole step, likewise, ctx:count(\"step\") its tokens (at least 1), "
-    .. "ctx:weighed(mean) what "
-    .. "a mean over this micro-batch's tokens adds to the step's. Errors: as nn.router.",
    "nn.balance(\"even\", {\n"
     .. "  rows = {{\"even\", \"number\", nil, 0, 1, help = \"weight\"}},\n"
     .. "  loss = function(ctx, routing)\n"
