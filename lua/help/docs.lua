@@ -674,12 +674,12 @@ docs.entries = {
     .. "step last. Then r.NAME takes both, the series NAME has what it is at each step, and so may "
     .. "an option of a router whose row has scheduled = true."},
   {"routers", "routers() -> list",
-   "The routers as a table of name, experts a token, whether it sees later tokens, balance, paper "
-    .. "and what it does; of each the fields name, rule, defaults (its options' and those of the "
-    .. "balance rules that go with it, in our convention: shares sum to 1), paper (those of its "
-    .. "paper in the paper's convention, where they differ), causal, source, top_k (its own "
-    .. "default, or nil), varies (whether a token may have another number) and balance. ?name "
-    .. "tells of one.", "routers()"},
+   "The routers as a table of name, experts a token, whether it sees later tokens, source, what it "
+    .. "does, and its defaults here and in its paper; of each the fields name, rule, defaults (its "
+    .. "options' and those of the balance rules that go with it, in our convention: shares sum to "
+    .. "1), paper (those of its paper in the paper's convention, where they differ), causal, "
+    .. "source, top_k (its own default, or nil) and varies (whether a token may have another "
+    .. "number). ?name tells of one.", "routers()"},
   {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates",
    "Gates (N,K) that sum to 1 over the K experts of a token. One gate alone (K = 1) stays as it "
     .. "is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss "

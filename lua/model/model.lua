@@ -101,7 +101,7 @@ local function check_met(m, unmet)
 end
 
 -- A model whose function has not run yet: without parameters, layers and values.
-local function empty(name, family, cfg)
+local function empty(name, family, cfg, asked)
   local m = fields.object(Class, {
     family = name, cfg = cfg, tokenizer = cfg.vocab_tokenizer,
     params = fields.only({}, "params", "parameter", true),
@@ -118,7 +118,7 @@ local function empty(name, family, cfg)
     m._assumed = m.tokenizer
   end
   m._build = family.build
-  m._forward = family.build(cfg, not stored and asked or nil)
+  m._forward = family.build(cfg, asked)
   if type(m._forward) ~= "function" then
     error(("model.%s: its function must return a function of the token ids, not a %s"):format(name,
       type(m._forward)), 0)
@@ -148,7 +148,7 @@ end
 function Model.new(name, given, stored)
   local family = families[name]
   local cfg, asked = config.read("model." .. name, family.rows, given, stored)
-  local m = empty(name, family, cfg)
+  local m = empty(name, family, cfg, not stored and asked or nil)
   m._stored = stored
   local d = built(m, asked)
   m._encodes = nn._encodes(d)

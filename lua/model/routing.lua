@@ -519,17 +519,6 @@ function routing.of_model(router)
   return out
 end
 
--- Coefficients of balance rules that are not 0, and of what they are where that is no micro-batch.
-local function of_balance(router)
-  local rows = {}
-  for _, row in ipairs(routing.balance_rows(router)) do
-    local told = row.of_mean or row[1] == "scope" and row[3] and row[3] ~= "micro" or
-      type(row[3]) == "number" and row[3] ~= 0
-    if told then rows[#rows + 1] = row end
-  end
-  return rows
-end
-
 local function defaults(rows, more)
   local out = {}
   for _, row in ipairs(rows) do
@@ -544,8 +533,8 @@ local function defaults(rows, more)
   return table.concat(table.move(more, 1, #more, #out + 1, out), " ")
 end
 
---- routers() -> list of {name=, rule=, defaults=, paper=, causal=, source=, top_k=, varies=,
--- balance=}, which prints itself
+--- routers() -> list of {name=, rule=, defaults=, paper=, causal=, source=, top_k=, varies=},
+-- which prints itself
 function routing.list()
   local list = {}
   for i, name in ipairs(routing.names()) do
@@ -553,8 +542,7 @@ function routing.list()
     list[i] = {name = name, rule = r.rule,
                defaults = defaults(routing.all_rows(r), routing.of_model(r)),
                paper = r.paper, causal = r.causal, source = r.source,
-               top_k = r.model and r.model.top_k, varies = r.varies or false,
-               balance = defaults(of_balance(r), {})}
+               top_k = r.model and r.model.top_k, varies = r.varies or false}
   end
   return setmetatable(list, {__tostring = router_table.text})
 end

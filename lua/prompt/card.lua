@@ -13,7 +13,7 @@ local function human(n)
   if n >= 1e9 then return ("%.2f G"):format(n / 1e9) end
   if n >= 1e6 then return ("%.2f M"):format(n / 1e6) end
   if n >= 1e3 then return ("%.1f k"):format(n / 1e3) end
-  return ("%d"):format(n)
+  return ("%.0f"):format(n) -- FLOPs a token may be no whole number
 end
 
 -- ---- models ----

@@ -178,7 +178,7 @@ for _, row in ipairs(help.options "train") do shows(row[1], "an option of train"
 for _, row in ipairs(help.options "model.moe") do shows(row[1], "an option of ") end
 
 -- What papers and others call routers and balance rules leads to them.
-for asked, name in pairs {top2 = "nn.routers.gshard", ["top-2"] = "nn.routers.gshard",
+for asked, name in tap.sorted {top2 = "nn.routers.gshard", ["top-2"] = "nn.routers.gshard",
                           topk = "routers", top1 = "nn.routers.switch",
                           ["aux loss"] = "nn.moe", ["aux-free"] = "nn.balances.bias",
                           ["load balancing"] = "nn.balances", ["z loss"] = "nn.moe",
@@ -186,7 +186,7 @@ for asked, name in pairs {top2 = "nn.routers.gshard", ["top-2"] = "nn.routers.gs
                           ["router jitter"] = "nn.routers.switch"} do
   shows(asked, "a term", "See ?" .. name .. ".")
 end
-for asked, name in pairs {["noisy top-k"] = "noisy_topk", ["Expert Choice"] = "expert_choice",
+for asked, name in tap.sorted {["noisy top-k"] = "noisy_topk", ["Expert Choice"] = "expert_choice",
                           ["DeepSeek-V3"] = "deepseek_v3", top_p = "top_p", ["GPT-OSS"] = "gpt_oss",
                           ["ST-MoE"] = "st_moe"} do
   shows(asked, ('router = "%s"'):format(name))

@@ -443,7 +443,7 @@ end
 
 do -- a model of another's cfg, whose options without effect are none of it
   local base = {dim = 16, heads = 2, vocab = 64, layers = 2, input_context = 16}
-  for what, o in pairs {dense = {}, rope = {position = "rope"}, experts = {experts = 4},
+  for what, o in t.sorted {dense = {}, rope = {position = "rope"}, experts = {experts = 4},
                         listed = {experts = 4, moe_layers = {1, 4}, router = "sigmoid"},
                         two = {experts = 4, encoder_router = "sigmoid", encoder_capacity = 2}} do
     local m = model.encdec(with(base, o))

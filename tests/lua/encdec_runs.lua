@@ -38,6 +38,8 @@ do
     "m:fill fills two blanks", filled)
 end
 
+ok(tostring(make(MIX)):find "FLOP", "printed, though FLOPs a token are no whole number")
+
 -- ---- the same bits ----
 
 local want = run(make(MIX)):hash()
@@ -216,11 +218,9 @@ do -- a coefficient has one value: where the routers' own are two it has to be s
   local m = make(with(MIX, {encoder_router = "st_moe", balance = {aux = 0.5}}))
   is(m.inputs.aux:item(), 0.5, "given it holds in both")
   ok(make(m.cfg), "as in what is made of its cfg")
-  local path = os.tmpname()
-  os.remove(path)
+  local path = t.scratch "two-defaults"
   assert(m:save(path))
   is(assert(model.load(path)).inputs.aux:item(), 0.5, "and in what was saved")
-  os.execute("rm -r '" .. path .. "'")
   m = make(with(MIX, {encoder_router = "deepseek_v3", balance = {aux = 0, z = 0}}))
   t.near(m.inputs.sequence:item(), 1e-4, 1e-9, "what the encoder's router alone has holds there")
 end

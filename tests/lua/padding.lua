@@ -183,7 +183,7 @@ do -- asked of a text and then of pairs, which have padding, a model tells the s
     if before then m[name](m, words, {batches = 1, objective = before}) end
     return (m[name](m, of_pairs, {batches = 1, objective = "next"}))
   end
-  for name, before in pairs {loss = "prefix", accuracy = "next"} do
+  for name, before in t.sorted {loss = "prefix", accuracy = "next"} do
     local alone = asked(name)
     is(asked(name, before), alone, ("m:%s of %s of a text and then of pairs"):format(name, before))
     ok(alone > 0, "... of which there is some", alone)

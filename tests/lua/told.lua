@@ -4,7 +4,7 @@
 -- need not be named.  TAP.
 
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
-local t, d, moe, with = own.t, own.data, own.moe, own.with
+local t, d, moe, with = own.t, own.data, own.moe, own.t.with
 local ok, is, refuses = t.ok, t.is, t.refuses
 local show = require "switchyard.prompt.show"
 
@@ -114,7 +114,7 @@ refuses(function() moe {router = "top2"} end, "what papers call a router leads t
 
 -- ---- before it trains ----
 
-for name, K in pairs {base = 1, sinkhorn = 2} do
+for name, K in t.sorted {base = 1, sinkhorn = 2} do
   local r = run_of {router = name, top_k = K}
   local said = table.concat(r._beside, "\n")
   is(#r._beside, 1, name .. ": one line")
@@ -141,10 +141,10 @@ local function chooses(list, more)
   r:close()
   return state, why
 end
-for what, list in pairs {["expert 4 is there twice"] = {4, 4},
-                         ["expert 0 is none, which goes with fewer = true"] = {1, 0},
-                         ["expert 5 is none of the layer's"] = {1, 5},
-                         ["expert -1 is none of the layer's"] = {1, -1}} do
+for what, list in t.sorted {["expert 4 is there twice"] = {4, 4},
+                            ["expert 0 is none, which goes with fewer = true"] = {1, 0},
+                            ["expert 5 is none of the layer's"] = {1, 5},
+                            ["expert -1 is none of the layer's"] = {1, -1}} do
   local state, why = chooses(list)
   is(state, "failed", what)
   ok(tostring(why):find("router of layer 1: token 3: " .. what, 1, true), "... and where", why)
