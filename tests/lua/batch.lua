@@ -2,6 +2,7 @@
 -- give, and loss weights from a file: values, gradients, accumulation, evaluation, resume.
 
 local tap = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/tap.lua")
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local ok, is = tap.ok, tap.is
 local engine = require "switchyard.engine"
 local folder = tap.folder "files"
@@ -68,10 +69,7 @@ do -- ... and the model is given them
       "alone, token " .. i .. " is of the first document, weight 1")
   end
   weigh = false
-  local x = {}
-  for _, name in ipairs{"tokens", "targets", "documents"} do
-    x[name] = tensor.zeros(B, T, {dtype = "i32"})
-  end
+  local x = small.fields({"tokens", "targets", "documents"}, B, T)
   engine.batch(some, 5, 0, x)
   ok(x.documents:max():item() > x.documents:min():item(), "the batch has several documents")
   m = by_document()
@@ -140,10 +138,7 @@ ok(d.hash ~= plain.hash, "weights are part of the data's identity")
 
 -- ---- the batch ----
 
-local function fields()
-  return {tokens = tensor.zeros(B, T, {dtype = "i32"}),
-          targets = tensor.zeros(B, T, {dtype = "i32"}), weights = tensor.zeros(B, T)}
-end
+local function fields() return small.fields({"tokens", "targets", "weights"}, B, T) end
 local f, again = fields(), fields()
 engine.batch(d, 5, 8, f)
 engine.batch(d, 5, 8, again)

@@ -4,6 +4,7 @@
 local srcdir = os.getenv "srcdir"
 local engine = require "switchyard.engine"
 local tap = dofile(srcdir .. "/tests/lua/tap.lua")
+local small = dofile(srcdir .. "/tests/lua/small.lua")
 local ok, is, near, refuses = tap.ok, tap.is, tap.near, tap.refuses
 
 local folder = tap.folder "files"
@@ -45,14 +46,7 @@ refuses(function() d.val:sample(3) end, "one text for validation", "ask its data
 
 -- ---- rows ----
 
-local function fields(B, T)
-  local out = {}
-  for _, name in ipairs{"tokens", "sources"} do
-    out[name] = tensor.zeros({B, T}, {dtype = "i32"})
-  end
-  return out
-end
-local f = fields(2000, 4)
+local f = small.fields({"tokens", "sources"}, 2000, 4)
 engine.batch(d, 1, 0, f)
 local of_a, wrong = 0, 0
 local tokens, sources = f.tokens:table(), f.sources:table()
@@ -63,7 +57,7 @@ for i = 1, 2000 do
 end
 near(of_a / 2000, .7, .03, "rows by the shares")
 is(wrong, 0, "each knows its source")
-local g = fields(1, 4)
+local g = small.fields({"tokens", "sources"}, 1, 4)
 local same = true
 for i = 0, 20 do
   engine.batch(d, 1, i, g)
@@ -222,8 +216,7 @@ do -- by hand: a model that stands still, whose experts go by the token id
   run:wait()
   local experts, sums, count = token_table(256, 4, 2, 1, 1), {0, 0}, {0, 0}
   local loads = {{0, 0, 0, 0}, {0, 0, 0, 0}}
-  local rows = {targets = tensor.zeros({18, 4}, {dtype = "i32"})}
-  for k, v in pairs(fields(18, 4)) do rows[k] = v end
+  local rows = small.fields({"tokens", "targets", "sources"}, 18, 4)
   engine.batch(both, 3, 0, rows)
   for i = 1, 18 do
     local s, ids, targets = rows.sources[i][1] + 1, rows.tokens[i]:table(), rows.targets[i]:table()
@@ -264,10 +257,7 @@ do
   local sums = run:history("loss.by_source"):narrow(1, 6, 6)
   ok(sums.shape[2] == 4 and sums:max():item() > 0, "with the losses of each", sums)
   -- What r:why tells of its rows is what the batches had.
-  local f = {}
-  for _, name in ipairs{"tokens", "documents"} do
-    f[name] = tensor.zeros({8, 16}, {dtype = "i32"})
-  end
+  local f = small.fields({"tokens", "documents"}, 8, 16)
   local texts, several, other, numbers, shown = 0, 0, 0, 0, false
   for step = 1, 12 do
     engine.batch(both, run.seed, run._h:windows(step), f)

@@ -84,10 +84,7 @@ end
 
 do -- the whole is the mean over all targets
   local by = objective.handle(objective.read("train", MIXED), tok)
-  local f = {}
-  for _, name in ipairs{"tokens", "targets", "objectives"} do
-    f[name] = tensor.zeros(table.unpack(name == "objectives" and {64} or {64, 32})):cast "i32"
-  end
+  local f = small.fields({"tokens", "targets", "objectives"}, 64, 32)
   engine.batch(d, 1, 0, f, by)
   local counts = f.targets:ge(0):cast("f32"):sum(2)
   local r = run(MIXED, {batch = 64, steps = 1, eval_every = 0})

@@ -4,6 +4,7 @@
 local srcdir = os.getenv "srcdir"
 local engine = require "switchyard.engine"
 local tap = dofile(srcdir .. "/tests/lua/tap.lua")
+local small = dofile(srcdir .. "/tests/lua/small.lua")
 local mo = dofile(srcdir .. "/tests/lua/mo.lua")
 local ok, is, refuses = tap.ok, tap.is, tap.refuses
 
@@ -373,15 +374,6 @@ fails("nothing but special tokens", function()
 
 -- ---- rows ----
 
-local function fields(B, S, T)
-  local out = {}
-  for name, f in pairs(engine.fields()) do
-    local shape = f.length == "row" and {B} or {B, f.length == "input" and S or T}
-    if S or f.length ~= "input" then out[name] = tensor.zeros(shape, {dtype = f.dtype}) end
-  end
-  return out
-end
-
 -- Pairs of row b as "input > target", their numbers checked; also what stands in the fields of
 -- padding.
 local function read_row(f, b, tok, pad, S)
@@ -428,7 +420,7 @@ ok(packing.input_tokens > .8 * packing.rows * S or packing.target_tokens > .8 * 
 local all = engine.eval_windows(d, T, 1 << 30, S)
 is(all, packing.rows, "a window is a row")
 local count, targets = {}, 0
-local f = fields(B, S, T)
+local f = small.fields(nil, B, T, S)
 local whole = engine.eval_tally(d, T, all, S)
 for first = 0, all - 1, B do
   engine.eval_batch(d, first, all, f, nil, whole)
@@ -459,7 +451,7 @@ is(targets, packing.target_tokens, "and counted right")
 
 -- A pure function of (seed, windows).
 local function drawn(seed, windows)
-  local g = fields(B, S, T)
+  local g = small.fields(nil, B, T, S)
   engine.batch(d, seed, windows, g)
   return g
 end
@@ -481,7 +473,7 @@ ok(same(one, drawn(1, 9), 2, 1, B - 1), "row by row, whatever the batch")
 ok(not same(one, drawn(2, 8), 1, 1, B), "another seed, other rows")
 
 -- Without an encoder: one sequence, and the target alone counts.
-local g = fields(B, nil, 128)
+local g = small.fields(nil, B, 128)
 engine.batch(d, 1, 0, g)
 local row, docs = {tokens = g.tokens:table()[1], targets = g.targets:table()[1]},
   g.documents:table()[1]

@@ -58,6 +58,18 @@ end
 
 -- ---- rows ----
 
+--- Empty fields of a batch of B rows of T tokens (and S inputs), for engine.batch to fill: those of
+-- these names, or all.
+function small.fields(names, B, T, S)
+  local all, some = {}, {}
+  for name, spec in pairs(engine.fields()) do
+    local shape = spec.length == "row" and {B} or {B, spec.length == "input" and S or T}
+    if S or spec.length ~= "input" then all[name] = tensor.zeros(shape, {dtype = spec.dtype}) end
+  end
+  for _, name in ipairs(names or {}) do some[name] = all[name] end
+  return names and some or all
+end
+
 --- Logits of one row of a model with an encoder: tokens, inputs and what else is put into fields of
 -- a batch, by their names; it is one document where nothing else is said.
 function small.logits(m, fields)
