@@ -80,19 +80,26 @@ end
 --- An object of a class; values: its fields, by name.
 function fields.object(class, values) return setmetatable({_fields = values}, class) end
 
---- A list of n items that are made when asked for. What is not there is an error that names the
--- range; nil only for ipairs and its like, which look for the end. instead: what is said to whoever
--- sets one.
-function fields.numbered(what, kind, n, make, instead)
+--- A list of n items that are made when asked for, printed one a line. What is not there is an
+-- error that names the range; nil only for ipairs and its like, which look for the end. instead:
+-- what is said to whoever sets one. named(i), or nil: the number of what is asked for by a name.
+function fields.numbered(what, kind, n, make, instead, named)
   local function item(_, i)
+    i = named and named(i) or i
     if math.type(i) == "integer" and i >= 1 and i <= n then return make(i) end
     if not of_users(2) then return nil end
-    error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind, tostring(i), n),
-      2)
+    local is_name = type(i) == "string" or type(i) == "number"
+    error(("%s: there is no %s %s; they are numbered 1 to %d"):format(what, kind,
+      is_name and tostring(i) or "of a " .. type(i), n), 2)
   end
   quiet[item] = true
   return setmetatable({}, {
     __len = function() return n end,
+    __tostring = function()
+      local lines = {}
+      for i = 1, n do lines[i] = tostring(make(i)) end
+      return n > 0 and table.concat(lines, "\n") or ("no %ss"):format(kind)
+    end,
     __index = item,
     __newindex = function(_, i)
       error(("%s: %s %s cannot be set; %s"):format(what, kind, tostring(i), instead), 2)

@@ -263,7 +263,7 @@ docs.entries = {
     .. "of the FMA peak measured on this machine, nil where the number of experts a token varies; "
     .. "eta seconds. total_loss is what is minimized, the loss with what is added to it. dead "
     .. "counts the enabled experts of all layers without a token at the last step, disabled those "
-    .. "that someone disabled. val_loss is nil before the first "
+    .. "that are disabled now. val_loss is nil before the first "
     .. "evaluation. These can be set, r.lr = x: " .. settable() .. "; and the inputs of the "
     .. "model (m.inputs), of a mixture r.aux, r.z and what else its router and balance rules read "
     .. "anew at each step. What the program is made with (scope, jitter, policy ...) is fixed for "

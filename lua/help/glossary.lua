@@ -127,7 +127,8 @@ local rows = {
     .. "0.5}; a mixture by shares of the rows {next = 0.5, fim = {0.5, rate = 0.9}}, whose losses "
     .. "are the series loss.fim and val_loss.fim, too. Span and fim need special tokens: "
     .. "tokenizer.bytes{sentinels = 100, fim = true}. A row is a function of the seed and the "
-    .. "number of its window.", "train", "objectives", "span corruption", "prefix lm", "fim",
+    .. "number of its window.", "train", "objectives", "span", "span corruption", "prefix lm",
+    "fim",
     "fill in the middle", "denoising"},
   {"adafactor", "The optimizer of T5, GShard and Switch: mean squares of the gradient by rows and "
     .. "columns in place of each, no momentum, an update whose root mean square is at most 1, and "

@@ -39,10 +39,11 @@ local Shares = {__tostring = function(of)
   for name in next, of do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do rows[i] = {source = name, accuracy = of[name]} end
-  return #rows == 0 and "{}" or show.columns(rows, {"source", "accuracy"})
+  return show.columns(rows, {"source", "accuracy"})
 end}
 
---- accuracy.of(m, data set, {batches=, batch=, context=}, objectives) -> share, {source = share}
+--- accuracy.of(m, data set, {batches=, batch=, context=}, objectives) -> share, {source = share},
+-- nothing second of data without sources
 function accuracy.of(m, data, o, by)
   local T, all, right = o.context or m.cfg.context, {}, {}
   local p = program(m, o.batch, T, data, by)
@@ -60,6 +61,7 @@ function accuracy.of(m, data, o, by)
     targets, hits = targets + all[i], hits + right[i]
     if data.sources[i] and all[i] > 0 then of[data.sources[i]] = right[i] / all[i] end
   end
+  if #data.sources == 0 then return hits / targets end
   return hits / targets, setmetatable(of, Shares)
 end
 

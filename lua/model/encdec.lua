@@ -164,9 +164,10 @@ end
 local function check_defaults(cfg, asked, encoders)
   local decoders, names = routing.find("model.encdec", cfg.router), {}
   local its, other = balance_rows(decoders), balance_rows(encoders)
-  for name in pairs(cfg.balance) do
-    local row = other[name]
-    if row and asked[name] == nil and row[3] ~= its[name][3] then names[#names + 1] = name end
+  for name, mine in pairs(its) do
+    local row, holds = other[name], cfg.balance[name] ~= nil or mine.of_mean
+    local same = row and row[3] == mine[3] and row.of_mean == mine.of_mean
+    if row and holds and asked[name] == nil and not same then names[#names + 1] = name end
   end
   if #names == 0 then return end
   table.sort(names)

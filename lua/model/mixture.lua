@@ -260,8 +260,12 @@ end
 local function run_rule(rule, name, ...)
   if not rule[name] then return end
   routing.run(called("balance rule", rule), rule[name], ...)
-  local unmet = nn.description().unmet -- of what the model was given; nil but when it is made
-  for _, row in ipairs(unmet and rule.rows or {}) do unmet[row[1]] = nil end -- some it reads later
+  local d = nn.description() -- unmet: of what the model was given, what nothing has read yet
+  if d.mode ~= "build" then return end
+  for _, row in ipairs(d.unmet and rule.rows or {}) do -- some it reads in training alone
+    local name = row[1]
+    d.model._unread[name], d.unmet[name] = d.unmet[name] or d.model._unread[name], nil
+  end
 end
 
 -- What losses see: r, or r with the assignments that the router counts; own: r itself.

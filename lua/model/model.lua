@@ -77,21 +77,12 @@ function model._family(name) return families[name] end
 -- otherwise.
 local BYTES = 256
 
--- Its router's own coefficients, by name.
-local function own_coefficients(m)
-  local own = {}
-  local router = routing.find("model." .. m.family, m.cfg.router or "softmax")
-  for _, row in ipairs(routing.balance_rows(router)) do own[row[1]] = row[3] end
-  return own
-end
-
--- A coefficient that was given, another than the router's own, and that no layer has gone by would
--- be silence.
-local function check_met(m, unmet)
-  local list, own = {}, next(unmet) and own_coefficients(m)
+--- Raise for coefficients that were given and that no layer has gone by: that would be silence.
+-- unmet: {name = value}.
+function Model._check_met(m, unmet)
+  local list = {}
   for name, v in pairs(unmet) do
-    local text = ("%s = %s"):format(name, type(v) == "table" and "{...}" or tostring(v))
-    list[#list + 1] = v ~= own[name] and text or nil
+    list[#list + 1] = ("%s = %s"):format(name, type(v) == "table" and "{...}" or tostring(v))
   end
   if #list == 0 then return end
   table.sort(list)
@@ -110,6 +101,7 @@ local function empty(name, family, cfg, asked)
   })
   m._info, m._state_names, m._input_names, m._ranges, m._moe, m._programs = {}, {}, {}, {}, {}, {}
   m._labels, m._given, m._means = {}, {}, {}
+  m._unread = {} -- coefficients of rules that ran and did not read them, by name
   m._chosen = {} -- options that training chose (lua/run/train.lua)
   m._definitions = {["model." .. name] = family.definition}
   cfg.vocab_tokenizer = nil
@@ -140,9 +132,12 @@ local function built(m, asked)
       machine / 1e9), 0)
   end
   if not ok then error(why, 0) end
-  check_met(m, d.unmet)
+  m:_check_met(d.unmet)
   return d
 end
+
+-- Coefficients of models that were made: what m.cfg gives to another need not have an effect there.
+local of_models = setmetatable({}, {__mode = "k"})
 
 -- stored: given is the configuration of a model that was saved, perhaps by an older version
 function Model.new(name, given, stored)
@@ -150,7 +145,9 @@ function Model.new(name, given, stored)
   local cfg, asked = config.read("model." .. name, family.rows, given, stored)
   local m = empty(name, family, cfg, not stored and asked or nil)
   m._stored = stored
-  local d = built(m, asked)
+  local balance = type(given) == "table" and given.balance
+  local d = built(m, balance and of_models[balance] and {} or asked)
+  if type(cfg.balance) == "table" then of_models[cfg.balance] = true end
   m._encodes = nn._encodes(d)
   m._reads_sources = d.fields.sources ~= nil or d.fields.input_sources ~= nil
   for _, fill in ipairs(d.fills) do engine.fill(table.unpack(fill)) end

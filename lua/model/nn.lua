@@ -414,6 +414,9 @@ function nn.observe(name, x, o)
   local kind = options.read("observe", o, {{"kind", "string"}}).kind or KINDS[name] and
     name or "value"
   if not KINDS[kind] then options.unknown("observe", "kind", kind, kind_names) end
+  if name == "disabled" or kind == "disabled" then
+    error("observe: 'disabled' is the trainer's own series, of experts that someone disabled", 0)
+  end
   if kind == "experts_per_token" then d.model:_vary() end
   if d.mode ~= "train" or d.kind == "count" then return end
   local mixture = d.mixture or {}

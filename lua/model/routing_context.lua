@@ -199,7 +199,7 @@ end
 local function value_of(self, what, name)
   local row = row_of(name, self._router.rows, routing.balance_rows(self._router))
   if not row then fail("ctx:%s: there is no option '%s'", what, tostring(name)) end
-  local unmet = nn.description().unmet -- of what the model was given; nil but when it is made
+  local unmet = nn.description().unmet -- of what the model was given, what nothing has read yet
   if unmet then unmet[name] = nil end
   local value = self._coefficients[name]
   if value == nil then value = rawget(self.options, name) end

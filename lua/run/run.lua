@@ -59,13 +59,16 @@ local function trace(m, kind, params, data, o, across)
     observe_total(d, loss, total)
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
   end
+  local unmet = {}
+  for name, v in pairs(kind == "begin" and m._unread or {}) do unmet[name] = v end
   local d = m:_record({mode = kind == "eval" and "eval" or "train", precision = o.precision,
-    kind = kind, data = data, objectives = across.by,
+    kind = kind, unmet = unmet, data = data, objectives = across.by,
     shaping = {smooth = o.label_smoothing or 0, z = o.z_loss or 0},
     accumulate = o.accumulate, steps = o.steps,
     carried = across.carried, totals = across.totals, remarks = across.remarks,
     counted_for = across.counted_for, ends = across.ends},
     o.batch, o.context, result)
+  m:_check_met(unmet)
   return d.phase
 end
 
@@ -465,6 +468,7 @@ end
 
 -- A field of the status; what is minimized is the loss where nothing is added to it.
 local function status_of(r, name)
+  if name == "disabled" then return surgery.disabled(r) end
   local row = name == "total_loss" and r._h:last(name)
   if row then return row[1] end
   return r._h:status()[name == "total_loss" and "loss" or name]
@@ -681,6 +685,10 @@ end
 
 local function set_hyper(r, name, value)
   local old = r._h:get(name)
+  if type(old) == "number" and type(value) ~= "number" then
+    error(("train: %s takes a number, not %s"):format(name, type(value) == "string" and
+      ("the text '%s'"):format(value) or "a " .. type(value)), 0)
+  end
   if name == "steps" then check_steps(r, value) end
   if name == "distill" and value ~= old and not r._o.teacher then
     error("train: distill has no effect: the run has no teacher", 0)
@@ -716,8 +724,10 @@ local function set_mix(r, value)
   local now, text = r._h:mix(), {}
   if not now then error("train: mix has no effect: the data is no mix (data.mix)", 0) end
   if type(value) ~= "table" or #value ~= #now then
-    error(("train: mix takes a list of %d shares, one a data set: it is %s"):format(#now,
-      type(value) == "table" and "of " .. #value or "a " .. type(value)), 0)
+    local is = type(value) ~= "table" and "a " .. type(value) or #value == 0 and next(value) and
+      ("a table with the name '%s'"):format(tostring(next(value))) or "of " .. #value
+    error(("train: mix takes a list of %d shares, in the order of data.mix: it is %s"):format(#now,
+      is), 0)
   end
   for i, share in ipairs(value) do
     options.check("train", "mix[" .. i .. "]", share, {"mix", "number", nil, 0, 1e9})

@@ -212,15 +212,38 @@ local function layer_of(r, l)
 end
 
 function Layer.__tostring(layer)
-  local n = layer.experts and #layer.experts
-  return ("layer %d of run %s%s"):format(layer.number, layer._run.name,
-    n and (": %d experts"):format(n) or "")
+  local n, r = layer.experts and #layer.experts, layer._run
+  local label = layer.label and (" (%s)"):format(layer.label) or ""
+  return ("layer %d%s of run %s: %s"):format(layer.number, label, r.name,
+    n and ("%d experts"):format(n) or "no experts")
 end
 
---- r.layers: a list whose elements have number, load and, in layers with a mixture, experts
+function Mixture.__tostring(x)
+  return ("mixture %s: %d experts"):format(x.name ~= "" and x.name or "1", #x.experts)
+end
+
+--- r.layers: a list whose elements have number, load and, in layers with a mixture, experts;
+-- r.layers["enc 2"] is the one of that label
 function surgery.layers(r)
+  local labels = r._m._labels
   return fields.numbered(r.name, "layer", #r._m.layers, function(l) return layer_of(r, l) end,
-    "the layers are the model's")
+    "the layers are the model's", function(name)
+      for l = 1, type(name) == "string" and #r._m.layers or 0 do
+        if labels[l] == name then return l end
+      end
+    end)
+end
+
+--- How many experts of all layers are disabled.
+function surgery.disabled(r)
+  local n = 0
+  for _, list in pairs(r._m._moe) do
+    for _, moe in ipairs(list) do
+      local mask = r._m.inputs["mask." .. moe.place]:table()
+      for _, v in ipairs(mask) do n = n + (v ~= 0 and 1 or 0) end
+    end
+  end
+  return n
 end
 
 --- Experts that a token can choose among where the fewest are enabled.

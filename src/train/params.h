@@ -17,6 +17,8 @@
 #include "switchyard/series.h"
 #include "tensor/tensor.h"
 
+#include <stdatomic.h>
+
 struct sy_optimizer;
 
 /* X(ID, name, what it is).  A model declares it (nn.param, nn.embedding, nn.head); nobody reads it
@@ -71,7 +73,7 @@ struct sy_chunk {
     int64_t offset, count;
     int param, expert; /* expert -1: none */
     int group;
-    bool frozen;
+    atomic_bool frozen; /* who prints an expert reads it while it trains */
 };
 
 /* A parameter, or an expert's part of one: what an optimizer of matrices sees as one. */

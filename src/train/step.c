@@ -46,7 +46,7 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
     const struct sy_program *p = t->c.plan->begin.program;
     int n = sy_program_observes(p);
     struct sy__observed *list = sy_calloc((size_t)n + 1, sizeof *list);
-    int total = 0, rc = list ? 0 : -1;
+    int total = 0, widest = 0, rc = list ? 0 : -1;
     for (int i = 0; i < n && !rc; i++) {
         const char *name = sy_program_observe_name(p, i);
         list[i].width = (int)sy_tensor_count(sy_program_observe_at(p, i));
@@ -56,8 +56,10 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
         list[i].disabled = -1;
         rc = list[i].series < 0 ? -1 : 0;
         total += list[i].width;
+        widest = list[i].width > widest ? list[i].width : widest;
     }
-    float *sums = rc ? NULL : sy_calloc((size_t)total + 1, sizeof *sums);
+    /* behind the sums a row of disabled experts */
+    float *sums = rc ? NULL : sy_calloc((size_t)total + (size_t)widest + 1, sizeof *sums);
     if (!sums) {
         sy_free(list);
         return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
@@ -424,12 +426,11 @@ static void put_disabled(struct sy_trainer *t, int i, int64_t step)
         e++;
     if (e == o->width)
         return;
-    float *off = disabled_series(t, i) < 0 ? NULL : sy_alloc((size_t)o->width * sizeof *off);
-    for (e = 0; off && e < o->width; e++)
+    float *off = t->sums + t->sum_count;
+    for (e = 0; e < o->width; e++)
         off[e] = sy__expert_enabled(t, i, e) ? 0 : 1;
-    if (off)
+    if (disabled_series(t, i) >= 0)
         sy_metrics_add(t->metrics, o->disabled, step, off);
-    sy_free(off);
 }
 
 /* Series hold finite values only; where they have none "skipped" says why. */

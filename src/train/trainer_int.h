@@ -156,7 +156,7 @@ struct sy_trainer {
     struct sy_packed_rows *attic; /* NULL: a store has the older rows, or all are in memory */
     int series[SY__SERIES];
     struct sy__observed *observed; /* one an observation of the plan */
-    float *sums;                   /* of observations over micro-batches */
+    float *sums;                   /* of observations over micro-batches, and room for a row */
     int sum_count;
     struct sy_sampler sampler;
     struct sy_place place; /* of the next step; the trainer thread's own, or the holder's */

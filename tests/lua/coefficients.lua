@@ -323,6 +323,15 @@ do -- what a rule of one's own reads in training alone has an effect as well
   ok(seen >= 9 / 4 - 1e-5, "... by which the loss goes", seen) -- of four equal shares
   r:close()
   nn.balances.trained = nil
+  nn.balance("trained", {
+    rows = {{"trained", "number"}, {"trained_power", "number"}},
+    loss = function(ctx, routing)
+      nn.loss("trained", routing.importance:square():sum(), ctx:setting "trained")
+    end,
+  })
+  t.refuses(function() train(moe {balance = {trained = 0.1, trained_power = 3}}, d, own.TRAIN) end,
+    "one that is read nowhere", "balance: trained_power = 3 has no effect: no layer's mixture")
+  nn.balances.trained = nil
 end
 
 do -- what is said of second choices, once

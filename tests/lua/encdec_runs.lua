@@ -215,6 +215,9 @@ do -- a coefficient has one value: where the routers' own are two it has to be s
     .. "encoder_router 'softmax' scope = none, z = 0.001" .. says:format "scope")
   refuses(function() make(with(MIX, {encoder_router = "mixtral"})) end, "one of a mean",
     "encoder_router 'mixtral' aux = 0.002/layers, z = 0")
+  refuses(function() make(with(MIX, {router = "olmoe", encoder_router = "softmax"})) end,
+    "one of a mean beside one of a sum", "router 'olmoe' has aux = 0.01/layers, encoder_router "
+    .. "'softmax' aux = 0.01" .. says:format "aux")
   local m = make(with(MIX, {encoder_router = "st_moe", balance = {aux = 0.5}}))
   is(m.inputs.aux:item(), 0.5, "given it holds in both")
   ok(make(m.cfg), "as in what is made of its cfg")

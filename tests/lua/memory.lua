@@ -52,7 +52,9 @@ every(r, 10, function(self)
   local _, _, allocations = memory()
   at[self.step] = allocations
 end)
+r.layers[1].experts[2]:disable() -- whose series disabled.1 has a row at each step
 r:steps(201):wait()
+is(r.disabled, 1, "one expert is disabled")
 is(at[150] - at[70], 0, "80 steps with 4 evaluations: allocations")
 -- KB: of the process, or nil; of what the engine holds.  At a border, so both are of one moment
 local function sizes()

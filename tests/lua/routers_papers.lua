@@ -573,6 +573,8 @@ for _, listed in ipairs(routers()) do -- what the gates of a router do by themse
 end
 says({router = "deepseek_v4", layers = 2, balance = {gamma = 0.1}}, "model.moe: balance: gamma = "
   .. "0.1 has no effect: no layer's mixture goes by it (router 'deepseek_v4', 2 layers)")
+says({layers = 2, dense_layers = 2, balance = {aux = 0.01}}, "model.moe: balance: aux = 0.01 has "
+  .. "no effect: no layer's mixture goes by it (router 'softmax', 2 layers)")
 ok(moe {router = {"deepseek_v4", hash_layers = 1}, layers = 2, balance = {gamma = 0.1}},
   "... and has one where a layer has a bias")
 says({router = {"softmax", frozen = true}, balance = {simbal = 1}}, "model.moe: simbal has no "

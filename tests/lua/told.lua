@@ -6,6 +6,7 @@
 local own = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/own_routers.lua")
 local t, d, moe, with = own.t, own.data, own.moe, own.t.with
 local ok, is, refuses = t.ok, t.is, t.refuses
+local small = dofile((os.getenv "srcdir" or ".") .. "/tests/lua/small.lua")
 local show = require "switchyard.prompt.show"
 
 local function run_of(model_more, more)
@@ -208,6 +209,30 @@ do
   local m = model.by_source {dim = 8, context = 48, vocab = p.tokenizer}
   train(m, p, {steps = 1, batch = 2, eval_every = 0, save = false}):wait()
   refuses(function() m:translate "zwei" end, "and where the model reads it", "names no language")
+end
+
+-- ---- layers ----
+
+do
+  local words = small.words(2000, tokenizer.bytes {sentinels = 20})
+  local m = model.encdec {layers = 2, decoder_layers = 2, dim = 16, heads = 2, seed = 1,
+    vocab = words.tokenizer, input_context = 40, experts = 4, moe_every = 2, moe_first = 2}
+  local r = train(m, words, {steps = 1, batch = 1, objective = "span", save = false,
+    name = "layered", paused = true})
+  is(tostring(r.layers), "layer 1 (enc 1) of run layered: no experts\n"
+    .. "layer 2 (enc 2) of run layered: 4 experts\nlayer 3 (dec 1) of run layered: no experts\n"
+    .. "layer 4 (dec 2) of run layered: 4 experts", "a list of layers prints them")
+  local experts = tostring(r.layers[2].experts)
+  ok(experts:find "^[^\n]*enc 2[^\n]*1[^\n]*enabled\n", "and one of experts", experts)
+  is(r.layers["dec 2"].number, 4, "a layer by its label")
+  refuses(function() return r.layers["dec 3"] end, "none of that label", "there is no layer dec 3")
+  refuses(function() return r.layers[{1}] end, "none of a table", "there is no layer of a table")
+  r.layers[2].experts[3]:disable()
+  is(r.disabled, 1, "disabled now, while it is paused")
+  refuses(function() r.steps = "12" end, "a text", "train: steps takes a number, not the text '12'")
+  refuses(function() r.lr = {} end, "a table", "train: lr takes a number, not a table")
+  r:stop()
+  r:close()
 end
 
 t.done()
