@@ -262,9 +262,10 @@ local function run_rule(rule, name, ...)
   routing.run(called("balance rule", rule), rule[name], ...)
   local d = nn.description() -- unmet: of what the model was given, what nothing has read yet
   if d.mode ~= "build" then return end
-  for _, row in ipairs(d.unmet and rule.rows or {}) do -- some it reads in training alone
+  for i, row in ipairs(d.unmet and rule.rows or {}) do -- it runs by the first; some it reads later
     local name = row[1]
-    d.model._unread[name], d.unmet[name] = d.unmet[name] or d.model._unread[name], nil
+    if i > 1 then d.model._unread[name] = d.unmet[name] or d.model._unread[name] end
+    d.unmet[name] = nil
   end
 end
 
