@@ -2,6 +2,8 @@
 
 local choice = require "switchyard.model.choice"
 
+local CUT = 0.87962566 -- of a normal's deviation what is left when it is cut at two of them
+
 -- In training alone, and for the router alone: the expert sees x itself.
 local function jittered(ctx)
   local j = ctx.options.jitter
@@ -28,7 +30,7 @@ return {
   end,
   normalized = false,
   route = function(ctx)
-    local init = {"truncated", math.sqrt(0.1 / ctx.x.shape[2])}
+    local init = {"truncated", math.sqrt(0.1 / ctx.x.shape[2]) / CUT}
     return choice.likeliest(ctx, ctx:logits {x = jittered(ctx), init = init})
   end,
 }

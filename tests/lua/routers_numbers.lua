@@ -124,7 +124,7 @@ local CUT = 0.8796256610342398 -- deviation of a normal that is cut at two devia
 local NORMAL = {0.02, 0.2}
 local BEGINS = {
   gshard = {math.sqrt(1 / WIDE), math.sqrt(3 / WIDE)}, -- Lingvo: uniform, variance 1 / inputs
-  switch = {CUT * math.sqrt(0.1 / WIDE), 2 * math.sqrt(0.1 / WIDE)},
+  switch = {math.sqrt(0.1 / WIDE), 2 / CUT * math.sqrt(0.1 / WIDE)},
   noisy_topk = {0, 0},
   base = {0.1 / math.sqrt(WIDE), 0.1}, -- rows of length 0.1
 }
