@@ -13,7 +13,7 @@
 
 local USAGE = "usage: switchyard examples/switch.lua [TEXT] [STEPS]\n"
   .. "  TEXT   a file, a folder or a pattern; default: the licences of what Debian has installed\n"
-  .. "  STEPS  of the two models compared; default: 10000, about 10 minutes on 2 quiet cores\n"
+  .. "  STEPS  of the two models compared; default: 10000, about 7 minutes on 2 quiet cores\n"
 
 -- ---- options ----
 
