@@ -5,6 +5,7 @@
 #   model    nn, decoders, generation, files                            run      train() and what a run can do
 #   prompt   completion, commands, how values look                       help     ?name, the manual, names of others
 #   cli      `switchyard resume` and its like
+#   lab      the laboratory: probe, trace, who is an expert for what, lint, bake-off
 lua_sources = %D%/prelude.lua
 lua_sources += %D%/core/definition.lua
 lua_sources += %D%/core/enum.lua
@@ -107,6 +108,7 @@ lua_sources += %D%/help/glossary.lua
 lua_sources += %D%/help/help.lua
 lua_sources += %D%/help/manual.lua
 lua_sources += %D%/cli/subcommands.lua
+lua_sources += %D%/lab/probe.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

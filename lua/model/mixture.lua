@@ -389,7 +389,9 @@ local function experts_of(ctx, r)
   local gates = r.placed_gates
   if r.gate_on == "input" then x, gates = x * gates, tensor.ones(gates.shape) end
   local sizes = {E = E, K = ctx.K, C = x.shape[2], F = ctx._given.expert_dim}
-  local y = forms.experts(x, gates, rows, pos, offsets, sizes, ctx._given)
+  r.through = function(by) return forms.experts(x, by, rows, pos, offsets, sizes, ctx._given) end
+  r.weights, r.pos = gates, pos
+  local y = r.through(gates)
   return r.plus and y + r.plus or y, pos
 end
 
@@ -422,6 +424,7 @@ function mixture.moe(x, given)
   local r = route(ctx)
   place(ctx, r)
   local y, pos = experts_of(ctx, r)
+  if d.probe then d.probe(ctx, r) end
   if d.mode == "train" or d.mode == "build" then learn(ctx, r, pos) end
   if o.shared_experts > 0 then
     y = y + nn.scope("shared_experts", nn.ffn, ctx.x, o.expert_dim * o.shared_experts,

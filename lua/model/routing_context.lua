@@ -102,13 +102,23 @@ function methods:choose(scores)
     return scores:gather(-1, self._forced), self._forced
   end
   local values, experts = scores:topk(self.K, -1)
-  self._chosen = experts
+  local other = self:_other_than(experts)
+  self._chosen = other or experts
+  if other then return scores:gather(-1, other), other end
   return values, experts
 end
 
 function methods:take(experts)
-  self._choices, self._chosen = self.E, self._forced or experts
+  self._choices = self.E
+  self._chosen = self._forced or self:_other_than(experts) or experts
   return self._chosen
+end
+
+-- What a probe (lua/lab/probe.lua) puts in the place of a token's experts, or nil; a router that is
+-- called as a function is under no description.
+function methods:_other_than(experts)
+  local d = nn.description()
+  return d and d.instead and d.instead(self, experts)
 end
 
 function methods:weight()

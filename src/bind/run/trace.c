@@ -23,7 +23,7 @@
 #include <string.h>
 
 #define META_PROGRAM "switchyard.program"
-#define MAX_OUTPUTS 16
+#define MAX_OUTPUTS 4096 /* several a mixture of each layer */
 
 /* ---- graph ---- */
 
@@ -186,11 +186,11 @@ static int program_gc(lua_State *L)
 static int l_program(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct sy_tensor *out[MAX_OUTPUTS];
     struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
     lua_Integer n = luaL_len(L, 2);
     if (n < 1 || n > MAX_OUTPUTS)
         return lsy_error(L, "program: %d outputs: from 1 to %d are possible", (int)n, MAX_OUTPUTS);
+    struct sy_tensor **out = lua_newuserdatauv(L, (size_t)n * sizeof(*out), 0);
     for (int i = 0; i < (int)n; i++) {
         lua_geti(L, 2, i + 1);
         out[i] = lsy_check_tensor(L, -1, "program", "output");
