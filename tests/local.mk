@@ -30,6 +30,7 @@ test_libs = libtap.a
 AM_CPPFLAGS += -I$(top_srcdir)/tests
 
 script_tests += %D%/layers.sh
+script_tests += %D%/globals.sh
 unit_tests += %D%/unit/test_scroll
 script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh %D%/screens/gone.sh
 EXTRA_DIST += %D%/screens/lib.sh
