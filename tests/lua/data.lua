@@ -71,6 +71,8 @@ local d = data.text(corpus, {val = 0.25})
 is(d.tokens, #licence, "data.text: a token a byte")
 is(d.train.tokens, math.floor(#licence * 0.75), "data.text: the share for training")
 is(d.val.tokens, d.tokens - d.train.tokens, "data.text: the rest is for validation")
+is(tostring(d.val), ("data: the validation part of %d tokens: %d"):format(d.tokens, d.val.tokens),
+  "a part prints as one")
 is(d.vocab, 256, "data.text: V of the tokenizer")
 is(d.documents, 1, "data.text: one file, one document")
 is(d.domains, 0, "text has no domains")

@@ -296,6 +296,12 @@ static int to_string(lua_State *L)
     char text[160];
     struct lsy_data *d = check_data(L, 1);
     long long all = sy_corpus_tokens(d->corpus), train = sy_corpus_train(d->corpus);
+    if (d->part) {
+        lua_pushfstring(L, "data: the %s part of %I tokens: %I",
+                        d->part == 1 ? "training" : "validation", (lua_Integer)all,
+                        (lua_Integer)(d->part == 1 ? train : all - train));
+        return 1;
+    }
     int at = snprintf(text, sizeof text,
                       "data: %lld tokens, %lld for training, %lld for validation; "
                       "vocabulary %d",
