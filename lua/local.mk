@@ -108,6 +108,7 @@ lua_sources += %D%/help/glossary.lua
 lua_sources += %D%/help/help.lua
 lua_sources += %D%/help/manual.lua
 lua_sources += %D%/cli/subcommands.lua
+lua_sources += %D%/lab/health.lua
 lua_sources += %D%/lab/probe.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)

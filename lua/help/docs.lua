@@ -351,7 +351,9 @@ docs.entries = {
     .. "their weights; total_loss, what is minimized: loss and these by their weights (and "
     .. "label_smoothing, z_loss, distill); grad_norm.L of all its parameters, grad_norm.router.L, "
     .. "grad_norm.experts.L (E values, as gate.L). grad_norm.embed_tokens and the like: outside "
-    .. "of layers. skipped: see r:why. Errors: an unknown series.", 'r:history "loss"'},
+    .. "of layers. skipped: see r:why. Figures that are computed of the loads when asked for have "
+    .. "names of the same form, max_vio.L and its like: see r:health. Errors: an unknown series.",
+    'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card",
    "What is known of a step (default: the newest that stood out): its loss and gradient norm "
     .. "against the 128 steps before (mean is what was usual: the median of the last 32; a "
@@ -367,6 +369,14 @@ docs.entries = {
   {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}",
    "The alarms there are, and what each said last. An alarm is told once an episode, and once in "
     .. "1,000 steps.", "r:alarms()"},
+  {"run:health", "r:health() -> list of tables, one a mixture, printed by layers",
+   "How the routers are at the newest step: of each mixture its layer, name, step, and figures "
+    .. "by their names; steps has the step of what is older, for what is costly or wide is kept "
+    .. "at few steps. Of runs on disk as well (runs \"NAME\"). What a router does not have is "
+    .. "absent. r:history(\"NAME.L\") is a figure's whole course in layer L (of router_norm "
+    .. "grad_norm.router.L, of expert_norm grad_norm.experts.L). x are the loads of the n enabled "
+    .. "experts, p = x / sum x, s a token's scores. "
+    .. require("switchyard.lab.health").text(), "r:health()"},
   {"run:series", "r:series() -> list of names", "Names of the series that r:history knows.",
    "r:series()"},
   {"run:profile", "r:profile() -> text",

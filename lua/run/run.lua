@@ -9,6 +9,7 @@ local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 local card = lazy "switchyard.prompt.card"
 local generate = lazy "switchyard.model.generate"
+local health = lazy "switchyard.lab.health"
 local hooks = require "switchyard.run.hooks"
 local inputs = lazy "switchyard.run.inputs"
 local live = require "switchyard.model.live"
@@ -412,6 +413,9 @@ function methods:journal() return card.journal(self._h:journal()) end
 function methods:why(step) return why.why(self, step) end
 
 function methods:alarms() return why.alarms(self) end
+
+--- r:health() -> a table for each mixture: its router's figures at the newest step
+function methods:health() return health.of(self._h, self._m._labels) end
 
 --- r:profile() -> text: seconds a kind of operation since the last call
 function methods:profile()

@@ -6,6 +6,7 @@ local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
 local lazy = require "switchyard.core.lazy"
 local card = lazy "switchyard.prompt.card"
+local health = lazy "switchyard.lab.health"
 local directory = lazy "switchyard.run.directory"
 local reconstruct = require "switchyard.run.reconstruct"
 local series = require "switchyard.run.series"
@@ -30,6 +31,9 @@ function methods:series() return series.names(self._store) end
 --- s:journal() -> entries on the timeline; s:events() -> alarms, checkpoints, resumes
 function methods:journal() return card.journal(reconstruct.all_entries(self._store)) end
 function methods:events() return card.events((self._store:entries "events")) end
+
+--- s:health() -> a table for each mixture, as of a live run
+function methods:health() return health.of(self._store, self.config.layers) end
 
 function methods:close() self._store:close() end
 

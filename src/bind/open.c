@@ -72,7 +72,7 @@ static void (*const rooms[])(lua_State *) = {
     lsy_open_trace,      lsy_open_train,  lsy_open_run,        lsy_open_hyper, /* run */
     lsy_open_series,     lsy_open_enums,  lsy_open_checkpoint, lsy_open_store,
     lsy_open_store_read, lsy_open_journal, lsy_open_runs_table, lsy_open_why,
-    lsy_open_model_file,
+    lsy_open_model_file, lsy_open_derived,
     lsy_open_chunk, /* prompt */
 };
 

@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/reals.h"
 #include "run/metrics.h"
+#include "switchyard/derived.h"
 #include "train/trainer_int.h"
 
 #include <math.h>
@@ -25,8 +26,8 @@
 /* steps in which an alarm is told once: a short noisy run must not fill the screen */
 #define AGAIN 1000
 #define CALM 32       /* steps without a spike that end its episode */
-#define WINDOW 128    /* steps over which loads are looked at */
-#define DEAD 0.01     /* of a fair share */
+#define WINDOW SY_LOAD_WINDOW
+#define DEAD SY_DEAD_LOAD
 #define COLLAPSED 0.9 /* of all assignments */
 /* more add little: Muennighoff et al. 2023, "Scaling data-constrained language models" */
 #define EPOCHS 4

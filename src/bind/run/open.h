@@ -9,6 +9,7 @@ void lsy_open_train(lua_State *L);
 void lsy_open_run(lua_State *L);
 void lsy_open_hyper(lua_State *L);
 void lsy_open_series(lua_State *L);
+void lsy_open_derived(lua_State *L);
 void lsy_open_enums(lua_State *L);
 void lsy_open_checkpoint(lua_State *L);
 void lsy_open_store(lua_State *L);

@@ -2,7 +2,7 @@
  *
  *   run:series() -> {name = {kind=, layer=, mixture=, width=}}
  *   run:series_of(kind, layer, mixture) -> name
- *   run:history(name, column) -> tensor
+ *   run:history(name, column, first) -> tensor
  *   run:last(name) -> values, step */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -38,12 +38,12 @@ static int run_series(lua_State *L)
 
 #define HISTORY_ROWS 256 /* at a time */
 
-/* Rows of step and columns first..first+columns-1, at most `most`, from wherever they are; how
- * many. */
-static int64_t read_history(struct sy_metrics *m, int s, int first, int columns, int64_t most,
-                            int64_t *steps, float *values, double *out)
+/* Rows behind a step, of step and columns first..first+columns-1, at most `most`, from wherever
+ * they are; how many. */
+static int64_t read_history(struct sy_metrics *m, int s, int64_t after, int first, int columns,
+                            int64_t most, int64_t *steps, float *values, double *out)
 {
-    int64_t n = 0, got, width = sy_metrics_width(m, s), after = -1;
+    int64_t n = 0, got, width = sy_metrics_width(m, s);
     while (n < most &&
            (got = sy_metrics_rows_after(m, s, after, HISTORY_ROWS, steps, values)) > 0) {
         got = got < most - n ? got : most - n;
@@ -59,13 +59,14 @@ static int64_t read_history(struct sy_metrics *m, int s, int first, int columns,
 }
 
 /* run:history(name, column) -> tensor f64 (n,2) of step, value; without a column (n,1+W) of step
- * and all W values; nil for an unknown series.  Of vectors the older rows come from the store. */
+ * and all W values; nil for an unknown series.  Of vectors the older rows come from the store.
+ * A third argument: from that step on. */
 static int run_history(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_metrics *m = sy_trainer_metrics(lsy_check_trainer(L, 1));
     int s = sy_metrics_find(m, luaL_checkstring(L, 2));
-    int64_t first = luaL_optinteger(L, 3, 1) - 1;
+    int64_t first = luaL_optinteger(L, 3, 1) - 1, after = luaL_optinteger(L, 4, 0) - 1;
     if (s < 0 || first < 0 || first >= sy_metrics_width(m, s))
         return 0;
     int columns = lua_isnoneornil(L, 3) ? sy_metrics_width(m, s) : 1;
@@ -76,7 +77,8 @@ static int run_history(lua_State *L)
     struct sy_tensor **all = lsy_new_tensor(L);
     if (!(*all = sy_tensor_zeros(SY_F64, 2, shape, &err)))
         return lsy_raise(L, &err);
-    int64_t n = read_history(m, s, (int)first, columns, shape[0], steps, values, sy_data(*all));
+    int64_t n = read_history(m, s, after, (int)first, columns, shape[0], steps, values,
+                             sy_data(*all));
     if (n == shape[0])
         return 1;
     struct sy_tensor **slot = lsy_new_tensor(L); /* rewound, or cut meanwhile */

@@ -2,8 +2,8 @@
  *
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
- *   store:history(name, column) -> tensor f64 (n,2) of step, value; without a column all values;
- *                              nil, message, code
+ *   store:history(name, column, first) -> tensor f64 (n,2) of step, value; without a column all
+ *                              values; first: from that step on; nil, message, code
  *   store:series() -> {name = {kind=, layer=, mixture=, width=, rows=, step=, last={}}}
  *   store:info() -> table
  *   store:alarm() -> text or nil
@@ -79,10 +79,11 @@ static int store_history(lua_State *L)
     const char *name = luaL_checkstring(L, 2);
     bool all = lua_isnoneornil(L, 3);
     int column = all ? -1 : (int)luaL_checkinteger(L, 3) - 1;
+    int64_t first = luaL_optinteger(L, 4, INT64_MIN);
     struct sy_tensor **slot = lsy_new_tensor(L);
     if (column < 0 && !all)
         return lsy_error(L, "history: column must be at least 1: it is %d", column + 1);
-    if (sy_store_history(s, name, column, INT64_MIN, INT64_MAX, &h, &err))
+    if (sy_store_history(s, name, column, first, INT64_MAX, &h, &err))
         return err.code == SY_E_NAME || err.code == SY_E_RANGE ? lsy_fail(L, &err)
                                                                : lsy_fail_or_raise(L, &err);
     *slot = sy_tensor_empty(SY_F64, 2, (int64_t[]){h.count, 1 + h.width}, &err);
