@@ -41,6 +41,11 @@ enum sy_entry_replay {
       "key: option of the model, which needs a new plan; value, NaN: nil")                         \
     X(RESET, "reset", HOST, true, SET,                                                             \
       "key: parameters' prefix; expert; value: seed; values: by each one's init, else normal")     \
+    X(CLONE, "clone", HOST, true, SET,                                                             \
+      "key: mixture's path; expert; value: seed; values: {to, noise, the router's row as well}")   \
+    X(SWAP, "swap", HOST, false, SET, "key: mixture's path; expert; values: {the other}")          \
+    X(MERGE, "merge", HOST, true, SET,                                                             \
+      "key: mixture's path; expert; values: {the other, share, the router's row as well}")         \
     X(MIX, "mix", TRAINER, true, SET, "values[n]: shares of the data sets of a mix")               \
     X(SKIP, "skip", TRAINER, false, SPIKE, "value: a step that is left out")                       \
     X(RULES, "rules", TRAINER, false, SET, "value: SY_RULES of what follows")                      \

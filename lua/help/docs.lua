@@ -398,6 +398,28 @@ docs.entries = {
    "Draw the expert's parameters anew, each by its own init (nn.param), and clear "
     .. "what the optimizer keeps of them.",
    "r.layers[1].experts[2]:reset()"},
+  {"expert:clone", "x:clone(to, {noise=0, router=true}) -> x",
+   "Expert `to` of the layer becomes a copy of x: parameters, biases, what the optimizer keeps of "
+    .. "them, and with router its row of the router (of parameters gate.NAME and states those with "
+    .. "a line an expert), so that the two are offered the same tokens and learn apart: as where a "
+    .. "mixture grows by experts that are split (router = false: the row stays, as in sparse "
+    .. "upcycling, Komatsuzaki et al. 2023, where experts are equal and the router is another). "
+    .. "noise: to each parameter a normal is added, drawn by the entry of the journal, whose "
+    .. "deviation is that share of the root of its mean square. Whether `to` is enabled stays. "
+    .. "Errors: `to` or the router is frozen.",
+   "r.layers[1].experts[2]:clone(1, {noise = 1e-3})"},
+  {"expert:swap", "x:swap(y) -> x",
+   "Experts x and y (its number, or the expert) change places, with their rows of the router, "
+    .. "states, masks, frozen parameters and what the optimizer keeps: what is computed stays. "
+    .. "Errors: a router for which their order matters (by token id, or by groups).",
+   "r.layers[1].experts[2]:swap(1)"},
+  {"expert:merge", "x:merge(y, {share=0.5, router=true}) -> x",
+   "x becomes share of itself and the rest of y: parameters, rows of the router, states, and what "
+    .. "the optimizer keeps, moments and squares alike; y is disabled, and stays as it was. "
+    .. 'share = "load" goes by the tokens that each had at the last step (Li et al. 2024). Errors: '
+    .. "fewer than top_k would remain enabled; either is frozen, or the router (router = false: "
+    .. "its rows stay); x is disabled.",
+   "r.layers[1].experts[1]:enable() r.layers[1].experts[3]:merge(4)"},
   {"router:freeze", "r.layers[l].router:freeze() -> x",
    "Leave the router's parameters as they are, from the next step on and into the journal. A "
     .. "router that is never to learn: router = {\"softmax\", frozen = true}.",

@@ -419,9 +419,10 @@ function mixture.moe(x, given)
   local ctx = context_of(d, x, o, router, own, coefficients)
   check_padding(d, ctx.N)
   local reach = router.reach and function(on) return router.reach(on, own) end
-  d.mixture = {name = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path, reach),
-               frozen = router.frozen or rawget(own, "frozen") == true}
+  local name, known = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path, reach)
+  d.mixture = {name = name, frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
+  if known then known.router, known.options, known.choice = router, own, ctx:_choice() end
   place(ctx, r)
   local y, pos = experts_of(ctx, r)
   if d.probe then d.probe(ctx, r) end

@@ -236,8 +236,8 @@ end
 function Model:_vary() self._varies = true end
 
 --- A mixture of a layer is met.  Returns its name: nil of the first, whose series and inputs have
--- the layer's number alone.  reach(on) -> the fewest enabled experts that a token chooses among;
--- nil: all of them.
+-- the layer's number alone; and what is known of it.  reach(on) -> the fewest enabled experts that
+-- a token chooses among; nil: all of them.
 function Model:_add_mixture(layer, E, K, path, reach)
   if not layer then return nil end
   local text, mixture = table.concat(path, "."), {}
@@ -257,7 +257,7 @@ function Model:_add_mixture(layer, E, K, path, reach)
   end
   mixture.experts, mixture.top_k, mixture.reach = E, K, reach
   if list[1] == mixture and self.layers[layer] then self.layers[layer].moe.top_k = K end
-  return mixture.name
+  return mixture.name, mixture
 end
 
 -- ---- recording ----

@@ -109,7 +109,7 @@ function methods:choose(scores)
 end
 
 function methods:take(experts)
-  self._choices = self.E
+  self._taken, self._choices = true, self.E
   self._chosen = self._forced or self:_other_than(experts) or experts
   return self._chosen
 end
@@ -119,6 +119,13 @@ end
 function methods:_other_than(experts)
   local d = nn.description()
   return d and d.instead and d.instead(self, experts)
+end
+
+--- How it chose: "largest" of the E experts' scores, "among more", "taken" by another rule, or nil:
+-- any number of experts.
+function methods:_choice()
+  if self._taken then return "taken" end
+  return self._chosen and (self._choices == self.E and "largest" or "among more") or nil
 end
 
 function methods:weight()

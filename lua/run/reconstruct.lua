@@ -13,6 +13,7 @@ local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
 local live = require "switchyard.model.live"
+local parts = require "switchyard.run.expert_parts"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
 local teacher = lazy "switchyard.run.teacher"
@@ -85,6 +86,16 @@ host[enum.entry.RESET] = function(r, e)
     surgery.redraw(m, h, e)
     h:record(e)
   end)
+end
+
+for _, verb in ipairs {"clone", "swap", "merge"} do
+  host[enum.entry[verb:upper()]] = function(r, e)
+    local m, h = r._m, r._h
+    m:_quietly(function()
+      parts[verb](m, h, e)
+      h:record(e)
+    end)
+  end
 end
 
 host[enum.entry.SET] = function(r, e)

@@ -523,6 +523,8 @@ local function check_alone(r, name)
   while rawget(r, "_busy") or queue[1] ~= me do sleep(0.02) end
 end
 
+Run._check_alone = check_alone
+
 -- Fields that are options, fixed for the run.
 local OF_OPTIONS = {}
 for name in ("name precision recompute optimizer objective teacher distill_temperature")

@@ -1,11 +1,13 @@
--- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset().
--- Each falls between two steps and is written into the journal with all that a replay needs
--- (lua/run/reconstruct.lua does it again).
+-- Experts of a live run: r.layers[l].experts[e]:disable() :enable() :freeze() :unfreeze() :reset(),
+-- and those of lua/run/verbs.lua.  Each falls between two steps and is written into the journal
+-- with all that a replay needs (lua/run/reconstruct.lua does it again).
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local fields = require "switchyard.core.fields"
 local live = require "switchyard.model.live"
+local options = require "switchyard.core.options"
+local verbs = require "switchyard.run.verbs"
 local surgery = {}
 
 local methods = {}
@@ -38,24 +40,26 @@ local function reach(moe, values)
   return moe.reach and moe.reach(on) or n
 end
 
-local function set_mask(e, off)
+-- what: the verb that does it to expert `number` of e's mixture.
+local function set_mask(e, off, what, number)
   local name = "mask." .. e._moe.place
   local mask = e.run._m.inputs[name]
   local E = mask.size
   local values = mask:table()
-  if (values[e.number] ~= 0) == off then return end -- as it is
-  values[e.number] = off and -math.huge or 0
+  if (values[number] ~= 0) == off then return end -- as it is
+  values[number] = off and -math.huge or 0
   local enabled, K = reach(e._moe, values), e._moe.top_k
   if enabled < K then
-    error(("disable: %d of %d experts would remain in %s%s, a token needs %d"):format(enabled, E,
+    error(("%s: %d of %d experts would remain in %s%s, a token needs %d"):format(what, enabled, E,
       place_of(e.run, e.layer, e._moe),
-      e._moe.reach and " for a token whose groups have the fewest" or "", K), 3)
+      e._moe.reach and " for a token whose groups have the fewest" or "", K), 0)
   end
   local fresh = tensor(values)
   e.run._m:_quietly(function()
     e.run._h:settle() -- what was set before goes before
     e.run._h:apply{kind = "input", key = name, values = fresh,
-                   text = ("%s %s"):format(called(e), off and "disabled" or "enabled")}
+                   text = ("%s expert %d %s"):format(place_of(e.run, e.layer, e._moe), number,
+                     off and "disabled" or "enabled")}
   end)
   engine.copy(mask, fresh)
 end
@@ -78,19 +82,71 @@ function Expert.__tostring(e)
     frozen ~= FROZEN.none and ", " .. frozen or "")
 end
 
---- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
-function methods:disable() set_mask(self, true) return self end
-function methods:enable() set_mask(self, false) return self end
-
 local function freeze(e, kind)
+  verbs.check_run(e, kind)
   e.run._h:apply{kind = kind, key = prefix(e), expert = e.number,
-                 value = kind == "freeze" and 1 or 0, text = called(e)}
+                 value = kind == "freeze" and 1 or 0,
+                 text = ("%s %s %d"):format(kind, verbs.place(e), e.number)}
   return e
 end
 
+--- What an entry of kind reset says (the run is held): parameters of one expert drawn anew as when
+-- the model was made, and what the optimizer keeps of them cleared.  An entry without values is of
+-- a program that drew those that begin as zeros or ones from the normal of the default.
+function surgery.redraw(m, h, e)
+  for i, info in ipairs(m._info) do
+    if info.experts > 0 and info.name:sub(1, #e.key) == e.key then
+      local init = info.init
+      if not e.values then init = tonumber(init) end
+      engine.fill(m.params[i][e.expert], init, math.tointeger(e.value), i, info.name)
+      h:forget(info.name, e.expert - 1)
+    end
+  end
+end
+
+local function reset(e)
+  local m, h = e.run._m, e.run._h
+  verbs.check_run(e, "reset")
+  m:_quietly(function()
+    local entry = {kind = "reset", key = prefix(e), expert = e.number,
+                   value = m.cfg.seed + 1 + e.run.step, values = tensor{1},
+                   text = ("reset %s %d"):format(verbs.place(e), e.number)}
+    surgery.redraw(m, h, entry)
+    h:record(entry)
+  end)
+  return e
+end
+
+local function mask(e, what)
+  verbs.check_run(e, what)
+  set_mask(e, what == "disable", what, e.number)
+  return e
+end
+
+local function merge(e, other, given)
+  return verbs.merge(e, other, given, function(one, n) set_mask(one, true, "merge", n) end)
+end
+
+--- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
+function methods:disable() return options.call(mask, self, "disable") end
+function methods:enable() return options.call(mask, self, "enable") end
+
 --- expert:freeze(): its parameters stay as they are;  expert:unfreeze() undoes it
-function methods:freeze() return freeze(self, "freeze") end
-function methods:unfreeze() return freeze(self, "unfreeze") end
+function methods:freeze() return options.call(freeze, self, "freeze") end
+function methods:unfreeze() return options.call(freeze, self, "unfreeze") end
+
+--- expert:reset(): parameters drawn anew, the optimizer's state of them cleared
+function methods:reset() return options.call(reset, self) end
+
+--- expert:clone(to, {noise=0, router=true}): expert `to` becomes a copy of it
+function methods:clone(...) return options.call(verbs.clone, self, ...) end
+
+--- expert:swap(other): the two change places, and what is computed stays
+function methods:swap(...) return options.call(verbs.swap, self, ...) end
+
+--- expert:merge(other, {share=0.5, router=true}): it becomes the mean of both, and the other is
+-- disabled
+function methods:merge(...) return options.call(merge, self, ...) end
 
 -- ---- the router of a layer ----
 
@@ -116,7 +172,7 @@ local function freeze_router(x, kind)
     end
   end
   x.run._h:apply{kind = kind, key = key, value = kind == "freeze" and 1 or 0,
-                 text = router_called(x)}
+                 text = ("%s %s"):format(kind, router_called(x))}
   return x
 end
 
@@ -133,32 +189,6 @@ local function router_of(r, l, moe)
   local out = fields.object(Router, {run = r, layer = l})
   out._moe = moe
   return out
-end
-
---- What an entry of kind reset says (the run is held): parameters of one expert drawn anew as when
--- the model was made, and what the optimizer keeps of them cleared.  An entry without values is of
--- a program that drew those that begin as zeros or ones from the normal of the default.
-function surgery.redraw(m, h, e)
-  for i, info in ipairs(m._info) do
-    if info.experts > 0 and info.name:sub(1, #e.key) == e.key then
-      local init = info.init
-      if not e.values then init = tonumber(init) end
-      engine.fill(m.params[i][e.expert], init, math.tointeger(e.value), i, info.name)
-      h:forget(info.name, e.expert - 1)
-    end
-  end
-end
-
---- expert:reset(): parameters drawn anew, the optimizer's state of them cleared
-function methods:reset()
-  local m, h = self.run._m, self.run._h
-  m:_quietly(function()
-    local e = {kind = "reset", key = prefix(self), expert = self.number, text = called(self),
-               value = m.cfg.seed + 1 + self.run.step, values = tensor{1}}
-    surgery.redraw(m, h, e)
-    h:record(e)
-  end)
-  return self
 end
 
 -- Layers have no settings of their own; what the run has is said where it is.

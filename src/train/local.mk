@@ -7,6 +7,7 @@ libtrain_a_SOURCES = %D%/params.h %D%/params.c %D%/hyper.c %D%/trainer.c %D%/tra
 libtrain_a_SOURCES += %D%/checkpoint_json.h %D%/checkpoint_json.c
 libtrain_a_SOURCES += %D%/checkpoint_journal.c
 libtrain_a_SOURCES += %D%/poll.c
+libtrain_a_SOURCES += %D%/lines.c
 libtrain_a_SOURCES += %D%/parts.c
 libtrain_a_SOURCES += %D%/source_losses.c
 libtrain_a_SOURCES += %D%/optimizers/optimizer.h %D%/optimizers/optimizer.c

@@ -132,6 +132,14 @@ static inline const struct sy_slot *sy_params_slot(const struct sy_params *ps, i
 /* Zero what the optimizer keeps of a parameter, or of one expert of it (-1: all). */
 void sy_params_forget(struct sy_params *ps, int param, int64_t expert);
 
+/* Lines of a parameter: its experts, or of one that counts none in its first dimension (a router's
+ * weight) its rows.  What the optimizer keeps of them by lines goes along; what it keeps by columns
+ * is of all lines and stays.  The optimizer's copies are as exact as the parameters'. */
+/* Exchange two lines, and whether they are frozen. */
+void sy_params_swap(struct sy_params *ps, int param, int64_t a, int64_t b);
+/* Line `to` becomes share of itself and 1 - share of `from`; share 0: its copy. */
+void sy_params_blend(struct sy_params *ps, int param, int64_t to, int64_t from, float share);
+
 /* Of parameters, what the optimizer keeps, and states: equal hashes are equal runs. */
 uint64_t sy_params_hash(const struct sy_params *ps);
 /* Freeze or release one expert (from 0), or all of it (-1), of the parameters whose name starts

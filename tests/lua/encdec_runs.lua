@@ -122,6 +122,9 @@ do
   r.layers[3].experts[2]:disable()
   local journal = r:journal()
   is(journal[#journal].text, "dec 1 expert 2 disabled", "the journal, too")
+  r.layers["dec 1"].experts[3]:clone(2, {noise = 0.1})
+  journal = r:journal()
+  is(journal[#journal].text, "clone dec 1 3->2, noise 0.1", "of a verb, too")
   r.layers[3].experts[4]:disable()
   refuses(function() r.layers[3].experts[1]:disable() end, "what is refused, too",
     "disable: 1 of 4 experts would remain in dec 1, a token needs 2")

@@ -19,7 +19,7 @@ static const unsigned char golden[] = {
 static void test_kinds(void)
 {
     static const char *const effect[] = {"set", "schedule", "input", "freeze", "unfreeze", "config",
-                                         "reset", "mix",
+                                         "reset", "clone", "swap", "merge", "mix",
                                          "skip", "rules"};
     int with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++) {
@@ -33,7 +33,8 @@ static void test_kinds(void)
     tap_is_int(with, sizeof effect / sizeof *effect, "and no other has");
     /* What is learned is another from there on: the spike rule looks back no further. */
     static const char *const disturbs[] = {"set",      "schedule", "input", "freeze",
-                                           "unfreeze", "config",   "reset", "mix",   "resume"};
+                                           "unfreeze", "config",   "reset", "clone", "merge",
+                                           "mix",      "resume"};
     with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++)
         with += sy_entry_row((enum sy_entry_kind)i)->disturbs;

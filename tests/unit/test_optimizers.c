@@ -346,6 +346,53 @@ static void test_forget(int k)
     close_world(&w);
 }
 
+/* Floats of a line of what is kept of parameter i that are not those of another line. */
+static int64_t apart(const struct sy_params *ps, int i, int64_t a, int64_t b)
+{
+    int64_t lines = ps->list[i].tensor->shape[0], wrong = 0;
+    for (int s = 0; s < ps->nslots; s++) {
+        const struct sy_slot *slot = sy_params_slot(ps, i, s);
+        int64_t n = slot->count && slot->shape[0] == lines ? slot->count / lines : 0;
+        const float *at = ps->kept + slot->offset;
+        for (int64_t k = 0; k < n; k++)
+            wrong += at[a * n + k] != at[b * n + k];
+    }
+    return wrong;
+}
+
+/* Lines change places and are copied with what is kept of them, and what is of columns stays. */
+static void test_lines(int k)
+{
+    struct world w;
+    open_world(&w, sy_optimizer_find(cases[k].name));
+    step(&w, 1);
+    const struct sy_slot *cols = w.ps->nslots > 1 ? sy_params_slot(w.ps, 0, 1) : NULL;
+    uint64_t before = sy_params_hash(w.ps);
+    float *kept = sy_alloc((size_t)w.ps->kept_floats * sizeof *kept);
+    memcpy(kept, w.ps->kept, (size_t)w.ps->kept_floats * sizeof *kept);
+    sy_params_freeze(w.ps, rows[4].spec.name, 1, true);
+    sy_params_swap(w.ps, 4, 0, 1);
+    int frozen = 0, other = 0;
+    sy_params_frozen(w.ps, rows[4].spec.name, 0, &frozen);
+    sy_params_frozen(w.ps, rows[4].spec.name, 1, &other);
+    sy_params_swap(w.ps, 0, 2, 5);
+    bool is_cols = cols && cols->ndim == 1;
+    tap_ok(sy_params_hash(w.ps) != before && frozen && !other &&
+               (!is_cols || !memcmp(kept + cols->offset, w.ps->kept + cols->offset,
+                                    (size_t)cols->count * sizeof *kept)),
+           "%s: lines change places", cases[k].name);
+    sy_params_swap(w.ps, 0, 5, 2);
+    sy_params_swap(w.ps, 4, 1, 0);
+    tap_ok(sy_params_hash(w.ps) == before, "%s: ... and back", cases[k].name);
+    bool differ = apart(w.ps, 4, 0, 1) && apart(w.ps, 0, 2, 5);
+    sy_params_blend(w.ps, 4, 0, 1, 0);
+    sy_params_blend(w.ps, 0, 2, 5, 0);
+    tap_ok(differ && !apart(w.ps, 4, 0, 1) && !apart(w.ps, 0, 2, 5), "%s: ... and are copied",
+           cases[k].name);
+    sy_free(kept);
+    close_world(&w);
+}
+
 /* ---- the same bits ---- */
 
 static uint64_t hash_of(const struct sy_optimizer *o)
@@ -401,6 +448,7 @@ int main(void)
         test_reference(k);
         test_frozen(k);
         test_forget(k);
+        test_lines(k);
         test_bits(k);
     }
     nesterov = false;

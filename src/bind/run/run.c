@@ -441,6 +441,38 @@ static int run_forget(lua_State *L)
     return 0;
 }
 
+/* A line of parameter i, from 1 (train/params.h). */
+static int64_t check_line(lua_State *L, int arg, const struct sy_params *ps, int i)
+{
+    int64_t line = luaL_checkinteger(L, arg);
+    const struct sy_tensor *t = i < 0 ? NULL : ps->list[i].tensor;
+    if (!t || !t->ndim || line < 1 || line > t->shape[0])
+        lsy_error(L, "run: no such parameter or line: %s", lua_tostring(L, 2));
+    return line - 1;
+}
+
+/* run:swap(name, a, b): exchange two lines of a parameter, from 1, with what the optimizer keeps of
+ * them (held) */
+static int run_swap(lua_State *L)
+{
+    struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
+    int i = find_param(ps, luaL_checkstring(L, 2));
+    int64_t a = check_line(L, 3, ps, i);
+    sy_params_swap(ps, i, a, check_line(L, 4, ps, i));
+    return 0;
+}
+
+/* run:blend(name, to, from, share): likewise, line `to` is share of itself and the rest of `from`
+ */
+static int run_blend(lua_State *L)
+{
+    struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
+    int i = find_param(ps, luaL_checkstring(L, 2));
+    int64_t to = check_line(L, 3, ps, i);
+    sy_params_blend(ps, i, to, check_line(L, 4, ps, i), (float)luaL_checknumber(L, 5));
+    return 0;
+}
+
 static int run_optimizer(lua_State *L)
 {
     lua_pushstring(L, sy_trainer_params(check_run(L)->trainer)->optimizer->name);
@@ -551,6 +583,7 @@ static const luaL_Reg run_methods[] = {
     {"replan", run_replan},         {"frozen", run_frozen},       {"note", run_note},
     {"every", run_every},           {"repeating", run_repeating}, {"in_hook", run_in_hook},
     {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
+    {"swap", run_swap},             {"blend", run_blend},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer},
                                      {"samplings", l_samplings},
