@@ -111,6 +111,15 @@ lua_sources += %D%/help/manual.lua
 lua_sources += %D%/cli/subcommands.lua
 lua_sources += %D%/lab/health.lua
 lua_sources += %D%/lab/probe.lua
+lua_sources += %D%/lab/token_experts.lua
+lua_sources += %D%/lab/coactivation.lua
+lua_sources += %D%/lab/svg_heatmap.lua
+lua_sources += %D%/lab/subject.lua
+lua_sources += %D%/lab/specialization.lua
+lua_sources += %D%/lab/result.lua
+lua_sources += %D%/lab/progress.lua
+lua_sources += %D%/lab/counting.lua
+lua_sources += %D%/lab/assignments.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

@@ -29,6 +29,8 @@ local stored = require "switchyard.run.stored"
 train = setmetatable({resume = late("run.resume", "resume")}, {__call = start.train})
 every, runs = run.every, stored.runs
 compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
+specialization = late("lab.specialization", "of")
+coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_experts", "of")
 
 local function is(class) return function(v) return getmetatable(v) == class end end
 local guard, surgery = require("switchyard.core.method").guard,

@@ -731,6 +731,46 @@ docs.entries = {
     .. "term of the field means (?lr, ?capacity, ?mfu); a name of Python's, NumPy's or PyTorch's "
     .. "leads to ours. ??name prints the source of a function that is written in Lua.",
    'help "train"'},
+  -- ---- the laboratory ----
+  {"specialization", "specialization(m or r, {name = dataset, ...}, {batches=4, seed=1}) -> s",
+   "Who is an expert for what: how much the expert of a token says of its domain. The "
+    .. "domains are the data sets, or of one data set its sources (data.mix, data.pairs) or the "
+    .. "domains of data.synthetic; of a run, without data, those of its own. Of a token's "
+    .. "experts each counts as much (1/K), or by its gate. s.layers[i].domain.value is "
+    .. "(I(domain; expert) - shuffled) / H(domain), in shares: I is the mutual information in "
+    .. "nats of the counts over the windows of the validation part, shuffled is the mean of I "
+    .. "under permutations of the labels by seed; raw, shuffled and deviation (of the "
+    .. "permutations) stand beside value, information and entropy are I and H. given_token is "
+    .. "(I(domain; expert | token) - shuffled) / H(domain | token): what the expert says that "
+    .. "the token itself does not; tokens of one domain alone have no part in it, and labels are "
+    .. "shuffled among the places of the same token. A figure by domain alone proves nothing "
+    .. "where domains have other tokens, and one by tokens nothing at all: compare given_token "
+    .. "with that of a model of the same data with router = {\"softmax\", frozen = true}, whose "
+    .. "experts also go by what comes before a token. token is (I(token; expert) - shuffled) / "
+    .. "H(expert), position (I(eighth of the window; expert) - shuffled) / H(eighth). "
+    .. "s.layers[i] has tensors counts, share (of an expert's tokens) and lift (by its share of "
+    .. "all), each (domains,E), and load (E); experts[e] has load, domains and tokens, those of "
+    .. "which it has most more than its share, each with count and lift. A run that goes on is "
+    .. "held only while its model is copied. Printed as tables and heatmaps; s:save \"x.csv\" "
+    .. "and s:save \"x.svg\" write them. Errors: a dense model; a single data set of one source. "
+    .. "Source: Xue et al. 2024 (OpenMoE); Muennighoff et al. 2025 (OLMoE); the correction: "
+    .. "Vinh, Epps and Bailey 2010.",
+   "specialization(m, d, {batches = 1}).layers[1].domain.value", options = "specialization"},
+  {"coactivation", "coactivation(m or r, d, {layers=, batches=4}) -> c",
+   "Which experts are chosen together: c.layers[i].lift (E,E) is p(i,j) / (p(i) p(j)), where "
+    .. "p(i) is the share of tokens with expert i among theirs and p(i,j) of those with both; "
+    .. "counts are the tokens; strongest lists the pairs of the largest lift; chance is the lift "
+    .. "of K of E drawn at random, (K - 1) E / (K (E - 1)). layers = {a, b}: expert i of layer a "
+    .. "and j of layer b, in one matrix, whose lift by chance is 1. Printed as a heatmap; c:save "
+    .. "\"x.csv\", \"x.svg\". Errors: one expert a token, unless layers is given. Source: "
+    .. "Muennighoff et al. 2025 (OLMoE), section 5.2.",
+   "coactivation(m, d, {batches = 1}).layers[1].lift", options = "coactivation"},
+  {"token_experts", "token_experts(m or r, d, {least=10, batches=4}) -> t",
+   "The token-to-expert map: t.tokens[i] has id, text and count of a token that occurs least "
+    .. "times, and for each layer of t.layers the expert that it is most often sent to first "
+    .. "(experts) and how sure that is (share of its occurrences). Printed with the most "
+    .. "frequent tokens first; t:save \"x.csv\".",
+   "token_experts(m, d, {batches = 1})", options = "token_experts"},
   {"sleep", "sleep(seconds)",
    "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.",
    "sleep(0.01)"},
@@ -748,6 +788,9 @@ local function rows_of(what)
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,
     ["run:fork"] = require("switchyard.run.fork").rows,
+    specialization = require("switchyard.lab.specialization").rows,
+    coactivation = require("switchyard.lab.coactivation").rows,
+    token_experts = require("switchyard.lab.token_experts").rows,
   }
   if rows[what] then return rows[what] end
   return require("switchyard.model.model")._rows()[what:match "^model%.(.*)$"] or nil

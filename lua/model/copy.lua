@@ -86,4 +86,32 @@ function copy.from(m, from)
   return setmetatable(report, {__tostring = text_of})
 end
 
+-- ---- a model beside another ----
+
+-- Equal values in both lists; false: they are not of the same shapes.
+local function same_values(to, from)
+  for name, t in pairs(from) do
+    if not to[name] or not same_shape(to[name], t) then return false end
+  end
+  for name, t in pairs(from) do engine.copy(to[name], t) end
+  return true
+end
+
+local function copy_values(m, from)
+  local mine, its = tensors_of(m), tensors_of(from)
+  return same_values(mine, its) and same_values(m.inputs, from.inputs)
+end
+
+--- copy.twin(m, make) -> what make() gives, with all that m has at this moment, between two steps
+-- of its run; nil where these are not the same tensors.
+function copy.twin(m, make)
+  local twin = make()
+  if not m:_quietly(copy_values, twin, m) then return nil end
+  for _, name in ipairs {"tokenizer", "_assumed", "_objective", "_languages", "_chosen"} do
+    twin[name] = m[name]
+  end
+  twin._steps_done, twin._fresh = m:_steps(), false
+  return twin
+end
+
 return copy

@@ -498,15 +498,15 @@ local function text_loss(m, ids)
   return sum / n
 end
 
--- What is to be predicted of a data set (engine.objectives).
-local function objectives_of(m, what, d, o)
-  return objective.handle(o.objective and objective.read(what, o.objective) or m._objective
-    or "next", m:_agreed_tokenizer(what, d))
+--- What is to be predicted of a data set (engine.objectives): `given`, or what the model learned.
+function Model:_objectives(what, d, given)
+  return objective.handle(given and objective.read(what, given) or self._objective or "next",
+    self:_agreed_tokenizer(what, d))
 end
 
 -- Mean over the evaluation's windows of a data set, as r:eval takes them.
 local function data_loss(m, d, o)
-  local T, by = o.context or m.cfg.context, objectives_of(m, "loss", d, o)
+  local T, by = o.context or m.cfg.context, m:_objectives("loss", d, o.objective)
   local p = loss_program(m, o.batch, T, d, by)
   m:_write_inputs(p.d)
   local n = engine.eval_windows(d, T, o.batches, m:_inputs(), by)
@@ -545,7 +545,7 @@ function Model:accuracy(d, given)
   local o = options.read("accuracy", given, model._loss_rows)
   if not engine.is_data(d) then error("accuracy: takes a data set, got " .. type(d), 0) end
   return self:_quietly(function()
-    return accuracy.of(self, d, o, objectives_of(self, "accuracy", d, o))
+    return accuracy.of(self, d, o, self:_objectives("accuracy", d, o.objective))
   end)
 end
 
@@ -626,6 +626,14 @@ end
 
 --- m:copy_from(source) -> {copied=, kept=, left=}: all that has its name and shape in another model
 function Model:copy_from(source) return require("switchyard.model.copy").from(self, source) end
+
+--- Another model with all that this one is at this step, or nil: what was done to its run gave it
+-- shapes that its configuration does not say.
+function Model:_twin()
+  return require("switchyard.model.copy").twin(self, function()
+    return Model.new(self.family, self.cfg, true)
+  end)
+end
 
 --- model.load(path) -> m
 function model.load(path, ...)

@@ -109,8 +109,9 @@ static int breathe_k(lua_State *L, int status, lua_KContext ctx)
     return lsy_interrupt_wanted() ? lsy_raise_interrupted(L) : 0;
 }
 
-/* engine.breathe(alone): between two tokens of a text, where others may have their turn.  alone:
- * the prompt waits for the text, however long it takes (it is being printed). */
+/* engine.breathe(alone, what): between two tokens of a text, or two parts of other long work, where
+ * others may have their turn.  alone: the prompt waits for it, however long it takes (it is being
+ * printed); what: a name for :jobs. */
 static int engine_breathe(lua_State *L)
 {
     const struct lsy_job *j = lsy_job_now();
@@ -118,7 +119,7 @@ static int engine_breathe(lua_State *L)
     bool stays = j && !j->number && (lua_toboolean(L, 1) || now - j->began < WORK);
     if (!lsy_may_yield(L) || stays || now - j->resumed < TURN)
         return breathe_k(L, LUA_OK, 0);
-    return lsy_yield(L, "m:generate()", 0, 0, breathe_k);
+    return lsy_yield(L, luaL_optstring(L, 2, "m:generate()"), 0, 0, breathe_k);
 }
 
 /* sleep(seconds): the end stands at index 2 */
