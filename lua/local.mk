@@ -132,3 +132,6 @@ lua_sources += %D%/routers/quantile.lua
 lua_sources += %D%/routers/relu.lua
 lua_sources += %D%/routers/expert_threshold.lua
 lua_sources += %D%/routers/top_p.lua
+lua_sources += %D%/lab/trace.lua
+lua_sources += %D%/lab/trace_story.lua
+lua_sources += %D%/lab/trace_text.lua

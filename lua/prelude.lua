@@ -32,6 +32,9 @@ compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
 specialization = late("lab.specialization", "of")
 coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_experts", "of")
 
+local traced = late("lab.trace", "trace")
+trace = setmetatable({}, {__call = function(_, ...) return traced(...) end})
+
 local function is(class) return function(v) return getmetatable(v) == class end end
 local guard, surgery = require("switchyard.core.method").guard,
   require "switchyard.run.surgery"
@@ -43,7 +46,7 @@ guard(surgery.Router.methods, "a router", "x", is(surgery.Router))
 
 local only = require("switchyard.core.fields").only
 for name, t in pairs {tensor = tensor, nn = nn, data = data, tokenizer = tokenizer,
-                      train = train} do
+                      train = train, trace = trace} do
   only(t, name, "function")
 end
 

@@ -53,6 +53,7 @@ script_tests += %D%/lua/mix_live.lua %D%/lua/encdec_numbers.lua
 script_tests += %D%/lua/identities_encdec.lua
 script_tests += %D%/lua/probe.lua
 script_tests += %D%/lua/specialization.lua
+script_tests += %D%/lua/trace.lua
 script_tests += %D%/lua/upcycle.lua
 script_tests += %D%/lua/distill.lua
 script_tests += %D%/lua/copy_from.lua

@@ -720,6 +720,31 @@ docs.entries = {
    "The result of a model's function: logits of x (B,T,C) and w (V,C), or fused with the cross "
     .. "entropy where a loss is wanted, so that N x V numbers never exist."},
 
+  -- ---- the laboratory ----
+  {"trace", "trace(m or r, text or ids, {layers=, precision=, windows=, step=}) -> t",
+   "Which experts each token of a text goes to, printed as the text coloured by the expert "
+    .. "that weighs most, a block a layer; without colours the expert's number stands under each "
+    .. "token. t.layers[l] (or t.layers[\"enc 2\"]) has experts (T,K) i32 from 1, 0: none; placed: "
+    .. "the same after capacity; gates (T,K); scores (T,E); margin (T): by how much the last "
+    .. "that was chosen is over the next, by what the router goes by; what a router has not is "
+    .. "nil; mixtures where there are several. t.losses (T): nats of the token behind each, NaN "
+    .. "of the last; t.ranks (T): its place among all that were possible; t.ids, t.text, t.step. "
+    .. "It is an evaluation, and a run goes on between two steps. A model with an encoder takes "
+    .. "{inputs = text, tokens = text}, and reads its start token first. Of a run that keeps "
+    .. "checkpoints step= is one of theirs. Errors: a text longer than the context.",
+   'print(trace(m, {1, 2, 3}))', options = "trace"},
+  {"trace:at", "t:at(i) -> table, which is printed as one token's story",
+   "Token i of a trace: number, id, text, next (the text behind it), loss and rank of that, and "
+    .. "layers, a list of label, experts, gates, placed, scores, next (the best three of those "
+    .. "that were not chosen: {expert, score}), margin.", 'trace(m, {1, 2, 3}):at(2)'},
+  {"trace:counterfactual", "t:counterfactual(i, l, mixture=1) -> losses (E), table",
+   "The loss of the token behind token i, had each expert of layer l been in the place of the one "
+    .. "of its experts that weighs least; of those that are chosen already the loss as it is, of "
+    .. "disabled ones NaN. Exact: gates by the router's own rule, all that follows computed anew, "
+    .. "later layers route as they will. By the model as it is now; the table, which is printed as "
+    .. "bars, says so where it has learnt since. Refused for routers that give a token any number "
+    .. "of experts.", 'trace(m, {1, 2, 3}):counterfactual(2, 1)'},
+
   -- ---- others ----
   {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number",
    "Largest relative error of the gradients of f, a function from tensors to a scalar, against "
@@ -787,6 +812,7 @@ local function rows_of(what)
     ["model:loss"] = require("switchyard.model.model")._loss_rows,
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,
+    trace = require("switchyard.lab.trace").rows,
     ["run:fork"] = require("switchyard.run.fork").rows,
     specialization = require("switchyard.lab.specialization").rows,
     coactivation = require("switchyard.lab.coactivation").rows,

@@ -7,6 +7,8 @@
 --         experts (N,M) i32 from 1, 0: none      gates (N,M), 0 of none
 --         placed (N,M) i32: the same after capacity; 0: left out
 --         scores (N,E) or nil: they sum to 1     logits (N,E) or nil: before the mask
+--         by (N,E) or nil: what the K largest of are chosen
+--         chosen (N,K) i32 or nil: what the router chose, with what it left out afterwards
 --         bias (E) or nil                        output (N,M): |gate * what the expert makes|, with
 --                                                output = true
 --         instead (N,K) i32 that the caller fills: experts in the place of those that the router
@@ -32,6 +34,7 @@ Probe.__index = Probe
 local SPEC = {
   {"rows", "integer", 1, 1}, {"length", "integer", nil, 1}, {"data", "any"}, {"by", "any"},
   {"fields", "table"}, {"given", "table"}, {"input_context", "integer"},
+  {"precision", "string", "fp32"},
   {"as_written", "boolean", false}, {"losses", "boolean", true}, {"logits", "boolean", false},
   {"output", "boolean", false}, {"instead", "boolean", false},
 }
@@ -70,8 +73,8 @@ local function meet(p, ctx, r)
   local x = {place = place, layer = d.layer, mixture = name, E = ctx.E, K = ctx.K,
              label = label_of(d.model, d.layer, name), experts = r.experts,
              gates = zeros_of_none(r.experts, r.gates), placed = placed(r), scores = r.scores,
-             logits = ctx._raw, bias = ctx._bias, router = ctx._router.name,
-             instead = p.others[place], side = d.side}
+             logits = ctx._raw, by = ctx._by, chosen = ctx._chosen, bias = ctx._bias,
+             router = ctx._router.name, instead = p.others[place], side = d.side}
   if o.output then x.output = norms(r) end
   p.mixtures[#p.mixtures + 1] = x
 end
@@ -86,7 +89,8 @@ local function replace(p, ctx, experts)
   return other:gt(0):where(other, experts)
 end
 
-local OUTPUTS = {"experts", "gates", "placed", "scores", "logits", "output"}
+local OUTPUTS = {"experts", "gates", "placed", "scores", "logits", "by",
+                 "chosen", "output"}
 
 local function outputs_of(p)
   local list = {}
@@ -101,8 +105,9 @@ end
 
 local function record(m, p)
   local o = p.o
-  local d = {mode = "eval", data = o.data, objectives = o.by, as_written = o.as_written,
-             given = o.given, input_context = o.input_context, apart = o.losses or nil,
+  local d = {mode = "eval", precision = o.precision, data = o.data, objectives = o.by,
+             as_written = o.as_written, given = o.given, input_context = o.input_context,
+             apart = o.losses or nil,
              probe = function(ctx, r) meet(p, ctx, r) end,
              instead = o.instead and function(...) return replace(p, ...) end or nil}
   p.d = m:_record(d, o.rows, o.length, function()

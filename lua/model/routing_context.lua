@@ -96,7 +96,7 @@ function methods:logits(given)
 end
 
 function methods:choose(scores)
-  self._choices = scores.shape[2]
+  self._choices, self._by = scores.shape[2], self._by or scores
   if self._forced then
     self._chosen = self._forced
     return scores:gather(-1, self._forced), self._forced

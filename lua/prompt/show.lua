@@ -278,11 +278,20 @@ function show.text(v)
   return type(v) == "table" and meta and rawget(meta, "cut") and cut_lines(whole) or whole
 end
 
+-- What has colours of its own (painted(v, pens) in its metatable) where the terminal has some.
+local function painted(v)
+  local meta = type(v) == "table" and debug.getmetatable(v)
+  local f = type(meta) == "table" and rawget(meta, "painted")
+  local pens = f and engine.pens()
+  return pens and f(v, pens)
+end
+
 --- Print values, one line each unless all are short.
 function show.values(...)
   local n, parts, long = select("#", ...), {}, 0
   for i = 1, n do
-    parts[i] = engine.clean(show.text((select(i, ...))))
+    local v = select(i, ...)
+    parts[i] = painted(v) or engine.clean(show.text(v))
     long = long + length(parts[i]) + 2
     if parts[i]:find "\n" then long = math.huge end
   end

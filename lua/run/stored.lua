@@ -102,15 +102,24 @@ Stored.__name = "stored run"
 Stored.methods, Stored.fields = methods, FIELDS
 stored.Stored = Stored
 
---- The model of a stored run at its newest checkpoint, and the step; raises.
-function stored.model(what, name, code)
+local function check_step(what, name, path, image, step)
+  if not step or image and image.step == step then return end
+  local steps = {}
+  for _, c in ipairs(engine.checkpoints(path) or {}) do steps[#steps + 1] = tostring(c.step) end
+  error(("%s: run '%s' has no checkpoint of step %d; there are: %s"):format(what, name, step,
+    #steps > 0 and table.concat(steps, ", ") or "none"), 0)
+end
+
+--- The model of a stored run at its newest checkpoint, or at that of a step, and the step; raises.
+function stored.model(what, name, code, step)
   local folder, last = directory.locate(what, name)
   local store, why = engine.store_open(last, {dir = folder})
   if not store then error(what .. ": " .. why, 0) end
   local close <close> = setmetatable({}, {__close = function() store:close() end})
   local path = store:path()
   local config = directory.read(what, store)
-  local from, image = reconstruct.base(path, config)
+  local from, image = reconstruct.base(path, config, step)
+  check_step(what, last, path, image, step)
   if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
   local m = directory.model(what, path, config, code)
   for k, v in pairs(reconstruct.shape_at(config, image.journal)) do m.cfg[k] = v end

@@ -14,3 +14,4 @@ libbase_a_SOURCES += %D%/scratch.h %D%/scratch.c %D%/sanitize.h %D%/sanitize.c
 pkginclude_HEADERS += include/switchyard/series.h include/switchyard/derived.h
 libbase_a_SOURCES += %D%/series.c %D%/derived.c
 libbase_a_SOURCES += %D%/float_bits.h %D%/reals.h %D%/find.h %D%/find.c
+libbase_a_SOURCES += %D%/cells.c %D%/cells.h

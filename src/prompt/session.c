@@ -278,6 +278,8 @@ static void resized(int width, int height)
     sy_host_set_columns(width);
 }
 
+static void coloured(const char *pens) { sy_host_set_pens(pens); }
+
 /* ---- the beginning ---- */
 
 static void run_scripts(struct lua_State *L, void *ctx)
@@ -296,6 +298,7 @@ static const struct sy_workbench_client client = {.prompt = SY_PROMPT,
                                                   .terminate = leave_by_signal,
                                                   .request = type_request,
                                                   .resized = resized,
+                                                  .coloured = coloured,
                                                   .on_interrupt = on_interrupt};
 
 static void greet(void)

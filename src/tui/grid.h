@@ -10,6 +10,7 @@
 #ifndef SY_TUI_GRID_H
 #define SY_TUI_GRID_H
 
+#include "base/cells.h"
 #include "base/str.h"
 #include "switchyard/err.h"
 #include "tui/theme.h"
@@ -39,13 +40,6 @@ struct sy_grid {
 int sy_grid_resize(struct sy_grid *g, int w, int h, struct sy_err *err); /* start from {0} */
 void sy_grid_free(struct sy_grid *g);
 struct sy_cell *sy_grid_at(struct sy_grid *g, int x, int y); /* NULL outside */
-
-/* Columns of a character: 0 for combining marks, 2 for wide ones, else 1; never -1. */
-int sy_char_width(uint32_t ch);
-/* Columns of text as sy_grid_text would put it. */
-int sy_text_width(const char *text, size_t n);
-/* The longest prefix of text, in bytes, that fits into so many columns. */
-size_t sy_text_fit(const char *text, size_t n, int columns);
 
 void sy_grid_fill(struct sy_grid *g, struct sy_rect r, uint32_t ch, struct sy_pen pen);
 /* One character; a combining one goes to the cell before x. */

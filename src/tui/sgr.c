@@ -87,3 +87,14 @@ void sy__sgr_put(struct sy_str *out, struct sy_pen pen)
         sy_str_printf(out, pen.bg < 8 ? ";4%d" : ";48;5;%d", pen.bg);
     sy_str_puts(out, "m");
 }
+
+void sy_sgr_pens(struct sy_str *out, const struct sy_theme *look)
+{
+    if (!look->colours)
+        return;
+    sy__sgr_put(out, sy_theme_pen(look, SY_ROLE_DIM));
+    for (int i = 0; i < SY_MEMBERS; i++) {
+        sy_str_puts(out, "\n");
+        sy__sgr_put(out, sy_theme_member(look, i));
+    }
+}

@@ -158,6 +158,15 @@ struct sy_pen sy_theme_curve(const struct sy_theme *look, int i)
     return (struct sy_pen){look->colours == 8 ? one : (int16_t)-1, -1, SY_BOLD};
 }
 
+struct sy_pen sy_theme_member(const struct sy_theme *look, int i)
+{
+    static const uint8_t attr[] = {0, SY_UNDERLINE, SY_REVERSE, SY_REVERSE | SY_UNDERLINE};
+    int hues = look->colours == 256 ? 8 : 6; /* of 8 colours, so many are not one another */
+    struct sy_pen pen = sy_theme_curve(look, i % hues);
+    pen.attr |= attr[i / hues % 4];
+    return pen;
+}
+
 struct sy_pen sy_theme_envelope(const struct sy_theme *look, int i)
 {
     int k = i % 8;

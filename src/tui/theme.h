@@ -67,6 +67,10 @@ enum sy_role {
 struct sy_pen sy_theme_pen(const struct sy_theme *look, enum sy_role role);
 /* The colour of curve number i (from 0), and of the envelope behind it. */
 struct sy_pen sy_theme_curve(const struct sy_theme *look, int i);
+/* Of many things that are to be told apart, i from 0: the colours of curves, then the same
+ * underlined, reversed, and both; after SY_MEMBERS they begin again. */
+#define SY_MEMBERS 32
+struct sy_pen sy_theme_member(const struct sy_theme *look, int i);
 struct sy_pen sy_theme_envelope(const struct sy_theme *look, int i);
 /* A ramp for 0 <= v <= 1 (v outside is taken to the nearest end): a colour of 256 (viridis), else
  * -1.  Perceived lightness rises with v, so that it is read the same without hue. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "tui/screen.h"
+#include "tui/sgr.h"
 
 #include <errno.h>
 #include <langinfo.h>
@@ -75,10 +76,22 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text))
 
 /* ---- looks ---- */
 
+void sy__tell_pens(const struct sy_workbench *d, bool any)
+{
+    struct sy_str pens = SY_STR_INIT;
+    if (!d->client->coloured)
+        return;
+    if (any)
+        sy_sgr_pens(&pens, &d->look);
+    d->client->coloured(pens.data && !pens.failed ? pens.data : "");
+    sy_str_free(&pens);
+}
+
 void sy__choose_look(struct sy_workbench *d)
 {
     d->look = sy_theme_choose(nl_langinfo(CODESET), getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
                              getenv("NO_COLOR"), getenv("COLORFGBG"), sy_screen_colours());
+    sy__tell_pens(d, true);
 }
 
 bool sy_workbench_theme(const char *name)
@@ -90,6 +103,7 @@ bool sy_workbench_theme(const char *name)
     if (row->part == SY_THEME_AUTO)
         sy__choose_look(d);
     sy_theme_apply(&d->look, row, !strcmp(nl_langinfo(CODESET), "UTF-8"), sy_screen_colours());
+    sy__tell_pens(d, true);
     sy_panel_set_look(d->panel, &d->look);
     sy_workbench_repaint();
     return true;

@@ -327,6 +327,7 @@ void sy_workbench_close(void)
         d->question.answer(NULL);
     d->question.answer = NULL;
     sy_line_end();
+    sy__tell_pens(d, false);
     sy_screen_close();
     bool ours = d->terminal == SY__OURS;
     d->terminal = SY__CLOSED;

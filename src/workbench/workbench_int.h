@@ -71,6 +71,8 @@ int sy__popup_set(struct sy_workbench *d, char *const *words, int n);
 void sy__popup_close(struct sy_workbench *d);
 
 /* client.c */
+/* What is printed may have the look's colours, or none. */
+void sy__tell_pens(const struct sy_workbench *d, bool any);
 void sy__choose_look(struct sy_workbench *d); /* by the environment and what the terminal can do */
 
 /* key_actions.c */

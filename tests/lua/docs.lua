@@ -19,7 +19,7 @@ end
 local r = fresh_run()
 local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d,
                model = m, run = r, expert = r.layers[1].experts[2],
-               router = r.layers[1].router}
+               router = r.layers[1].router, trace = trace(m, {1, 2, 3})}
 
 local function field(v, name)
   local fine, value = pcall(function() return v[name] end)

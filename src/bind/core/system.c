@@ -7,6 +7,7 @@
 #include "bind/core/registry.h"
 #include "config.h"
 
+#include "base/cells.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/hash.h"
@@ -56,6 +57,24 @@ static int l_bytes(lua_State *L)
     return 1;
 }
 
+/* engine.cells(text) -> columns that it takes on a terminal */
+static int l_cells(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    lua_pushinteger(L, sy_text_width(text, n));
+    return 1;
+}
+
+/* engine.fit(text, columns) -> bytes of its longest beginning that fits into so many */
+static int l_fit(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    lua_pushinteger(L, (lua_Integer)sy_text_fit(text, n, (int)luaL_checkinteger(L, 2)));
+    return 1;
+}
+
 /* engine.duration(seconds) -> "2m10s" */
 static int l_duration(lua_State *L)
 {
@@ -102,7 +121,8 @@ static int l_now(lua_State *L)
 
 static const luaL_Reg functions[] = {{"length", l_length},   {"nearest", l_nearest},
                                      {"entropy", l_entropy}, {"bytes", l_bytes},
-                                     {"duration", l_duration},
+                                     {"duration", l_duration}, {"cells", l_cells},
+                                     {"fit", l_fit},
                                      {"cwd", l_cwd},         {"dir_make", l_dir_make},
                                      {"now", l_now},         {"hash", l_hash},
                                      {NULL, NULL}};

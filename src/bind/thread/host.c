@@ -66,6 +66,24 @@ void sy_host_set_columns(int n)
         atomic_store(&columns, n);
 }
 
+static pthread_mutex_t pens_lock = PTHREAD_MUTEX_INITIALIZER;
+static char pens[SY_HOST_PENS];
+
+void sy_host_pens(char out[SY_HOST_PENS])
+{
+    pthread_mutex_lock(&pens_lock);
+    memcpy(out, pens, sizeof pens);
+    pthread_mutex_unlock(&pens_lock);
+}
+
+void sy_host_set_pens(const char *lines)
+{
+    size_t n = strlen(lines);
+    pthread_mutex_lock(&pens_lock);
+    snprintf(pens, sizeof pens, "%s", n < sizeof pens ? lines : "");
+    pthread_mutex_unlock(&pens_lock);
+}
+
 bool sy_host_is_lua_thread(void)
 {
     return atomic_load(&host.known) && pthread_equal(pthread_self(), host.thread);

@@ -81,6 +81,13 @@ void sy_host_set_screen(bool open);
 int sy_host_columns(void);
 void sy_host_set_columns(int columns);
 
+/* How what is printed may be coloured, as escape sequences, a line each: what dims, then one for
+ * each of the colours that tell things apart.  Empty, as before it is set: not at all.  Any
+ * thread. */
+#define SY_HOST_PENS 1024
+void sy_host_pens(char out[SY_HOST_PENS]);
+void sy_host_set_pens(const char *lines); /* one that is too long is none */
+
 /* ---- for the program ---- */
 
 struct sy_state_options;

@@ -95,6 +95,25 @@ static int engine_columns(lua_State *L)
     lua_pushinteger(L, sy_host_columns() - tag);
     return 1;
 }
+
+/* engine.pens() -> {[0] = what dims, colours...}: escape sequences for what is printed now; nil:
+ * there are no colours, or it goes where nobody reads them. */
+static int l_pens(lua_State *L)
+{
+    char lines[SY_HOST_PENS], *rest = lines;
+    sy_host_pens(lines);
+    if (!*lines || aside || *lsy_job_tag() || lsy_progress_get() == LSY_PROGRESS_JSON)
+        return 0;
+    lua_newtable(L);
+    for (int i = 0; *rest; i++) {
+        size_t n = strcspn(rest, "\n");
+        lua_pushlstring(L, rest, n);
+        lua_rawseti(L, -2, i);
+        rest += n + (rest[n] == '\n');
+    }
+    return 1;
+}
+
 /* engine.line(text): as progress lines go; engine.write(text): plain, sanitized for a terminal */
 static int l_line(lua_State *L)
 {
@@ -134,6 +153,7 @@ static int l_event(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns},
+    {"pens", l_pens},
     {NULL, NULL}};
 
 void lsy_open_output(lua_State *L)
