@@ -120,6 +120,15 @@ lua_sources += %D%/lab/result.lua
 lua_sources += %D%/lab/progress.lua
 lua_sources += %D%/lab/counting.lua
 lua_sources += %D%/lab/assignments.lua
+lua_sources += %D%/lab/specimen.lua
+lua_sources += %D%/lab/lint_bias.lua
+lua_sources += %D%/lab/lint_loads.lua
+lua_sources += %D%/lab/lint_losses.lua
+lua_sources += %D%/lab/lint_counts.lua
+lua_sources += %D%/lab/lint_scores.lua
+lua_sources += %D%/lab/lint_gradients.lua
+lua_sources += %D%/lab/lint_states.lua
+lua_sources += %D%/lab/lint.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

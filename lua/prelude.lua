@@ -21,6 +21,9 @@ model = require "switchyard.model.model"
 require "switchyard.model.decoder"
 require "switchyard.model.encdec"
 routers = late("model.routing", "list")
+lint = setmetatable({faults = late("lab.lint", "faults")}, {__call = function(_, ...)
+  return require("switchyard.lab.lint").lint(...)
+end})
 
 local run = require "switchyard.run.run"
 local start = require "switchyard.run.train"

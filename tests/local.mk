@@ -54,6 +54,7 @@ script_tests += %D%/lua/identities_encdec.lua
 script_tests += %D%/lua/probe.lua
 script_tests += %D%/lua/specialization.lua
 script_tests += %D%/lua/trace.lua
+script_tests += %D%/lua/lint.lua
 script_tests += %D%/lua/upcycle.lua
 script_tests += %D%/lua/distill.lua
 script_tests += %D%/lua/copy_from.lua
@@ -63,6 +64,7 @@ script_tests += %D%/lua/routers_refused.lua
 script_tests += %D%/lua/routers_runs.lua
 EXTRA_DIST += %D%/lua/own_routers.lua
 EXTRA_DIST += %D%/lua/identity_cases.lua
+EXTRA_DIST += %D%/lua/lint_cases.lua
 EXTRA_DIST += %D%/fixtures %D%/fixtures/0.1/code/make.lua \
     %D%/fixtures/format-1/code/old.lua %D%/fixtures/format-2/code/old.lua
 EXTRA_DIST += %D%/peers/parity.py

@@ -30,6 +30,15 @@ local function settable()
     table.concat(require("switchyard.model.live").names, ", "))
 end
 
+-- "router_untaught: the language model's loss does not reach the router; ..."
+local function faults()
+  local list = {}
+  for i, f in ipairs(require("switchyard.lab.lint").faults()) do
+    list[i] = f.fault .. ": " .. f.what
+  end
+  return table.concat(list, "; ") .. "."
+end
+
 docs.entries = {
   -- ---- data ----
   {"data.bleu", "data.bleu(texts, references) -> number, {precisions=, brevity=, length=, "
@@ -712,6 +721,19 @@ docs.entries = {
     .. "1), paper (those of its paper in the paper's convention, where they differ), causal, "
     .. "source, top_k (its own default, or nil) and varies (whether a token may have another "
     .. "number). ?name tells of one.", "routers()"},
+  {"lint", "lint(m, {data=, objective=, rows=, length=, lr=}) -> list",
+   "Which of the faults that have bitten public projects the mixtures of a model have, found by "
+    .. "numbers and not by names: a few tokens, of data or drawn by lot, go through training and "
+    .. "evaluation, with and without what a fault would make a difference to, and losses and "
+    .. "gradients are compared. Each finding has fault, layer, evidence (what was measured), cost "
+    .. "(what it has cost where), advice (what to change) and what (a line); printed they are a "
+    .. "report. The list is empty where nothing is found; what could not be looked at is said "
+    .. "with the reason (list.left). Nothing of the model changes. Errors: a model without "
+    .. "experts. Faults: " .. faults(),
+   "lint(m)", options = "lint"},
+  {"lint.faults", "lint.faults() -> list",
+   "All faults that lint looks for, as {fault=, what=, cost=, advice=}, printed by lines.",
+   "lint.faults()"},
   {"nn.normalize_gates", "nn.normalize_gates(gates) -> gates",
    "Gates (N,K) that sum to 1 over the K experts of a token. One gate alone (K = 1) stays as it "
     .. "is: divided by itself it would be 1 whatever the logits are, and no gradient of the loss "
@@ -809,6 +831,7 @@ local function rows_of(what)
     ["model:generate"] = require("switchyard.model.generate").rows,
     ["model:fill"] = require("switchyard.model.fill").rows,
     ["model:translate"] = require("switchyard.model.translate").rows,
+    ["lint"] = require("switchyard.lab.lint").rows,
     ["model:loss"] = require("switchyard.model.model")._loss_rows,
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,

@@ -331,7 +331,9 @@ end
 
 function nn.update(state, value)
   local d = description("update")
-  if d.mode == "train" and d.kind ~= "count" then d.graph:update(state, value) end
+  if d.mode ~= "train" or d.kind == "count" then return end
+  d.graph:update(state, value)
+  if d.watch then d.watch.update(state, value) end
 end
 
 --- nn.micro_batches() -> number of micro-batches of a step (train's accumulate)
@@ -478,7 +480,9 @@ function nn.loss(name, value, weight)
   local d = description("loss")
   if d.mode ~= "train" then return end
   nn.observe(name, value)
-  d.aux[#d.aux + 1] = weight and value * weight or value
+  local weighed = weight and value * weight or value
+  d.aux[#d.aux + 1] = weighed
+  if d.watch then d.watch.loss(name, value, weighed) end
 end
 
 -- ---- layers ----

@@ -90,6 +90,8 @@ function methods:logits(given)
     {role = "router"})
   local raw = self:linear(x, w, o.b)
   if o.plus then raw = raw + o.plus() end
+  local watch = not self._raw and nn.description().watch -- lua/lab/specimen.lua
+  if watch then raw = watch.logits(self, raw) end
   self._raw, self._weight = self._raw or raw, self._weight or w
   local mask = self:mask()
   return raw + (o.extra > 0 and mask:pad(1, 0, o.extra) or mask)
