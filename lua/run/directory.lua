@@ -38,12 +38,14 @@ function directory.locate(what, name)
   return folder == "" and "/" or folder, last
 end
 
-function directory.taken(name)
-  local path = engine.runs_dir() .. "/" .. name
+--- Is there a run of this name in a folder (nil: where runs are kept)?
+function directory.taken(name, folder)
+  local at = folder or engine.runs_dir()
+  local path = at .. "/" .. name
   local f = io.open(path .. "/run.sqlite")
   if f then
     f:close()
-    local store, _, code = engine.store_open(name, {dir = engine.runs_dir()})
+    local store, _, code = engine.store_open(name, {dir = at})
     if store then store:close() end
     if store or code ~= "NOTFOUND" then return true end -- else it was killed while it was made
   end
@@ -299,7 +301,10 @@ end
 
 --- The name is ours from now on: a store to be filled, or nil, why, code (STATE: it is taken).
 -- What is to be in the directory goes to its path(), which is another when it has been filled.
-function directory.claim(name) return engine.store_claim(name, engine.runs_dir()) end
+-- folder: nil, where runs are kept.
+function directory.claim(name, folder)
+  return engine.store_claim(name, folder or engine.runs_dir())
+end
 
 -- All of the directory but what follows from its store; nil, why, code.
 local function fill_directory(r, store, config, code, more)
@@ -322,7 +327,8 @@ local function attach(r, store)
 end
 
 --- The directory of a new run r, which has not started: true; or nil and why there is none, code
--- STATE when the name is taken.  more: parent=, parent_step=, config=, store= (claimed) of a fork.
+-- STATE when the name is taken.  more: folder=, where it is to be; parent=, parent_step=, config=,
+-- store= (claimed) of a fork.
 -- The lock comes first, so that two who want a name do not write each other's files; what makes it
 -- a run comes last: who is killed before has none, and may begin again.
 function directory.create(r, more)
@@ -332,7 +338,7 @@ function directory.create(r, more)
   local journal = not more.parent and r._h:journal() or {}
   if not more.parent and r.step > 0 then config.begins = r.step end -- it had no directory until now
   local store, ok, why, kind = more.store, nil, nil, nil
-  if not store then store, why, kind = directory.claim(r._o.name) end
+  if not store then store, why, kind = directory.claim(r._o.name, more.folder) end
   if not store then return nil, why, kind end
   config.id = store:id()
   ok, why, kind = fill_directory(r, store, config, code, more)
@@ -374,7 +380,7 @@ end
 function directory.renew(r)
   local old, h = r._store, r._h
   if not old or not old:lost() or rawget(r, "_busy") then return end
-  local store, why = directory.claim(r._o.name)
+  local store, why = directory.claim(r._o.name, old:path():match "^(.+)/[^/]*$")
   if not store then return nil, why end
   h:hold()
   local held <close> = setmetatable({}, {__close = function() h:release() end})

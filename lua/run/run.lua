@@ -218,16 +218,17 @@ function Run._launch(r)
   return r
 end
 
---- May a new run be called so?  Raises.  in_memory: the name may be taken on disk.
-function Run._check_name(what, name, in_memory)
+--- May a new run be called so?  Raises.  in_memory: the name may be taken on disk; folder: where
+-- its directory is to be, or nil.
+function Run._check_name(what, name, in_memory, folder)
   local ok, why = engine.store_name_ok(name, true)
   if not ok then error(what .. ": " .. why:gsub("^run: ", ""), 0) end
   if runs.by_name[name] then
     error(what .. ": there is a run called '" .. name .. "' already", 0)
   end
-  if not in_memory and directory.taken(name) then
+  if not in_memory and directory.taken(name, folder) then
     error(("%s: %s/%s exists already; resume it with train.resume %q, or take another name")
-      :format(what, engine.runs_dir(), name, name), 0)
+      :format(what, folder or engine.runs_dir(), name, folder and folder .. "/" .. name or name), 0)
   end
 end
 

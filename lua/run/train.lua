@@ -215,7 +215,7 @@ local function launch(r, o)
   if not ok then Run._give_back(r) error(why, 0) end
 end
 
-local function start(m, d, given)
+local function start(m, d, given, folder)
   engine.check_alive "train"
   check_arguments(m, d)
   local o = read_options(m, given)
@@ -223,10 +223,10 @@ local function start(m, d, given)
   local tok = check_ids(m, d)
   o.teacher = teacher.take(m, o, given, tok)
   o.name, o.rules = o.name or fresh_name(), engine.rules
-  Run._check_name("train", o.name, not o.save)
+  Run._check_name("train", o.name, not o.save, folder)
   local r = make(m, d, o)
   m.tokenizer, m._assumed = tok, nil
-  if o.save then Run._make_directory(r, "train") end
+  if o.save then Run._make_directory(r, "train", {folder = folder}) end
   launch(r, o)
   say_ignored(r, given)
   return r
@@ -237,4 +237,8 @@ local function train(_, m, d, given)
   return options.call(start, m, d, given)
 end
 
-return {train = train, rows = rows, read_options = read_options, fresh_name = fresh_name}
+--- The same for a run whose directory is made in another folder than where runs are kept.
+local function train_in(folder, m, d, given) return start(m, d, given, folder) end
+
+return {train = train, train_in = train_in, rows = rows, read_options = read_options,
+        fresh_name = fresh_name}

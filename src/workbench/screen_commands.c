@@ -47,17 +47,22 @@ static void check_dump(struct order *r)
         fail_order(r, "%s", DUMP_TAKES);
 }
 
-/* A run that can be drawn: of this session, else a stored one, which joins the board. */
-static bool find_run(struct order *r, const char *name)
+/* A run that can be drawn, by name or by the path of its directory: of this session, else a stored
+ * one, which joins the board.  Its name there, within `word`; NULL: the reply says why not. */
+static const char *find_run(struct order *r, const char *word)
 {
     struct sy_err err = SY_ERR_INIT;
+    const char *slash = strrchr(word, '/'), *name = slash && slash[1] ? slash + 1 : word;
+    const char *folder, *last;
+    char room[4096];
     if (sy_panel_has(sy_workbench_panel(), name))
-        return true;
-    struct sy_source *s = sy_source_stored(sy_runs_dir(), name, &err);
+        return name;
+    sy_run_locate(word, room, &folder, &last);
+    struct sy_source *s = sy_source_stored(folder, last, &err);
     if (!s || sy_board_add(s, &err))
         fail_order(r, "%s", err.msg);
     sy_source_unref(s);
-    return !r->status;
+    return r->status ? NULL : name;
 }
 
 static void overlay(struct order *r)
@@ -69,8 +74,8 @@ static void overlay(struct order *r)
     for (char *word; !r->status && (word = strtok_r(rest, " ", &rest));) {
         if (n == WORDS)
             fail_order(r, "%s", "overlay: more than 32 runs");
-        else if (find_run(r, word))
-            names[n++] = word;
+        else if ((names[n] = find_run(r, word)) != NULL)
+            n++;
     }
     if (!r->status && sy_panel_overlay(sy_workbench_panel(), names, n, &err))
         fail_order(r, "%s", err.msg);
@@ -78,10 +83,11 @@ static void overlay(struct order *r)
 
 static void watch(struct order *r)
 {
+    const char *name;
     if (!*r->args)
         snprintf(r->reply, r->n, "%s", sy_panel_selected(sy_workbench_panel()));
-    else if (find_run(r, r->args))
-        sy_panel_select(sy_workbench_panel(), r->args);
+    else if ((name = find_run(r, r->args)) != NULL)
+        sy_panel_select(sy_workbench_panel(), name);
 }
 
 static void theme(struct order *r)
