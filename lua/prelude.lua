@@ -37,6 +37,7 @@ coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_ex
 
 local traced = late("lab.trace", "trace")
 trace = setmetatable({}, {__call = function(_, ...) return traced(...) end})
+bakeoff = late("lab.bakeoff", "bakeoff")
 
 local function is(class) return function(v) return getmetatable(v) == class end end
 local guard, surgery = require("switchyard.core.method").guard,

@@ -97,6 +97,7 @@ script_tests += %D%/lua/observe.lua
 script_tests += %D%/lua/health.lua
 script_tests += %D%/lua/start.lua
 script_tests += %D%/lua/compare.lua
+script_tests += %D%/lua/bakeoff.lua
 script_tests += %D%/lua/fields.lua
 script_tests += %D%/lua/batch.lua
 script_tests += %D%/lua/attention.lua

@@ -1,5 +1,5 @@
--- switchyard resume | replay | generate | export: the commands that need Lua.  src/main.c calls
--- run(name, words...) and has already taken the options of every command (--runs, --json,
+-- switchyard resume | replay | generate | bakeoff | export: the commands that need Lua.  src/main.c
+-- calls run(name, words...) and has already taken the options of every command (--runs, --json,
 -- --threads, --help); the table of commands with their help is in src/cli/subcommands.c.
 --
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
@@ -106,6 +106,40 @@ function commands.generate(args)
     top_p = o["top-p"], seed = o.seed})
   if type(text) == "table" then text = generate.text_of(m, text) end
   engine.write(text:sub(-1) == "\n" and text or text .. "\n")
+end
+
+-- What a file of a bake-off returns: the table for bakeoff, or a bake-off that it has made itself.
+local function bakeoff_of(path)
+  local f, why = loadfile(path, "t")
+  if not f then error("bakeoff: " .. why, 0) end
+  local given = f()
+  if type(given) == "table" then return given end
+  error(("bakeoff: %s returned %s: it ends with  return {routers = ..., data = ..., ...}"):format(
+    path, type(given)), 0)
+end
+
+function commands.bakeoff(args)
+  local words, o = parse("bakeoff", args, {["--name"] = "text", ["--seeds"] = "integer",
+    ["--flops"] = "number", ["--tokens"] = "number", ["--seconds"] = "number",
+    ["--save"] = "text"}, 1, 1, "which file? It returns what bakeoff takes: {routers = ..., ...}")
+  local lab = require "switchyard.lab.bakeoff"
+  local paths = {}
+  for path in (o.save or ""):gmatch "[^,]+" do paths[#paths + 1] = path end
+  if o.save then lab.check_paths(paths) end
+  local b = bakeoff_of(words[1])
+  if getmetatable(b) ~= lab.class then
+    for _, name in ipairs {"name", "seeds"} do if o[name] then b[name] = o[name] end end
+    for _, kind in ipairs {"flops", "tokens", "seconds"} do
+      if o[kind] then b.budget = {[kind] = o[kind]} end
+    end
+    b.name = b.name or words[1]:match "([^/]*)$":gsub("%.lua$", "")
+    b = lab.bakeoff(b)
+  elseif o.name or o.seeds or o.flops or o.tokens or o.seconds then
+    error(("bakeoff: %s has made its bake-off itself: only --save has an effect"):format(words[1]),
+      0)
+  end
+  b:table()
+  if #paths > 0 then assert(b:save(table.unpack(paths))) end
 end
 
 function commands.export(args)

@@ -264,6 +264,34 @@ docs.entries = {
    "Runs side by side, live ones and names of stored ones: state, step, losses (nats a token), "
     .. "learning rate, tokens a second, share of the machine's peak (mfu); and the options that "
     .. "they were started with, where they differ.", "compare{r}"},
+  {"bakeoff", "bakeoff{routers=, data=, model=, budget=, seeds=3, name=} -> b",
+   "Train routers under an equal budget, {flops = x}, {tokens = n} or {seconds = s} of each one's "
+    .. "own training, and compare them. routers are names, {name, option = value}, or {label =, "
+    .. "router =, ...} with options of model.moe of their own (balance, capacity, top_k). Added by "
+    .. "itself, each only once: dense-active and dense-total, dense models with as many active and "
+    .. "as many parameters; hash, and random, a router that never learns, both without balance "
+    .. "losses. model has what all have of model.moe, train what all have of train. The same seed "
+    .. "is the same windows of the data for all. First the plan is printed, with the time that it "
+    .. "will take; then one run after another has the machine, in the folder NAME where runs are "
+    .. "kept, and the panel draws them all. The call lasts as long as they do. Ctrl-C pauses it; "
+    .. "the same call goes on, also after the process was killed, and when all is over it only "
+    .. "reads. b:table() prints loss, cost, ratios at equal loss and balance; b:save \"b.md\" "
+    .. "\"b.svg\" writes them. Errors: an unknown router, no data, a budget that is not one or "
+    .. "that is too small for a step, a folder that holds another's, whatever train and model.moe "
+    .. "refuse.",
+   nil, options = "bakeoff"},
+  {"bakeoff:table", "b:table() -> rows",
+   "Print the tables of a bake-off as wide as the terminal, and return the rows: entrant, kind, "
+    .. "total and active parameters, steps, flops, seconds, tok_s, loss (nats a token of the "
+    .. "validation part at the end, without auxiliary losses, mean of the seeds), deviation, best, "
+    .. "curve (the means at each evaluation: step, tokens, flops, seconds, loss, low, high), "
+    .. "ratios (at b.levels, three losses of dense-active: what it needs for them by what the "
+    .. "entrant needs; flops and seconds are nil where the loss is not reached), and of the last "
+    .. "tenth of the steps max_mean, max_vio, drop and dead. b.records has the runs one by one."},
+  {"bakeoff:save", "b:save(path, ..., {log=false}) -> saved; or nil, message, code",
+   "Write a bake-off as Markdown (.md), CSV (.csv) or charts of the loss against tokens, FLOPs and "
+    .. "seconds (.svg; log: logarithmic axes), each whole or not at all. b:save \"b.md\" \"b.svg\" "
+    .. "writes both."},
   {"run",
    "r.step  r.state  r.loss  r.total_loss  r.val_loss  r.tok_s  r.mfu  r.tokens  r.grad_norm  "
     .. "r.current_lr  r.eta  r.dead  r.disabled  r.name",
@@ -840,6 +868,7 @@ local function rows_of(what)
     specialization = require("switchyard.lab.specialization").rows,
     coactivation = require("switchyard.lab.coactivation").rows,
     token_experts = require("switchyard.lab.token_experts").rows,
+    bakeoff = require("switchyard.lab.bakeoff").rows,
   }
   if rows[what] then return rows[what] end
   return require("switchyard.model.model")._rows()[what:match "^model%.(.*)$"] or nil

@@ -486,6 +486,15 @@ const struct sy_command sy_commands[] = {
      "  --seed N         equal seeds write equal texts (1)\n"
      "  --code           as of resume",
      NULL},
+    {"bakeoff", "FILE.lua [--name N] [--seeds N] [--save PATH,...]",
+     "compare routers under an equal budget; goes on where it was",
+     "FILE.lua returns what bakeoff{...} takes (?bakeoff).\n\n"
+     "  --name NAME      of its folder (that of the file)\n"
+     "  --seeds N        how often each entrant is trained\n"
+     "  --flops X        the budget of each, in place of the file's; also --tokens N,\n"
+     "                   --seconds X\n"
+     "  --save PATH,...  write the results there as well: .md, .svg, .csv",
+     NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
      "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not\n"
      "                   at all\n"

@@ -16,10 +16,17 @@ local function fresh_run()
   return train(m, d, {steps = 1000000000, batch = 1, eval_every = 0, checkpoint_every = 0}):wait(2)
 end
 
+local function small_bakeoff()
+  return bakeoff{routers = {"softmax"}, data = d, model = {layers = 1, dim = 8, heads = 1,
+    context = 8, experts = 2, expert_dim = 8}, budget = {tokens = 256}, seeds = 1,
+    baselines = false, controls = false, name = "baked"}
+end
+
 local r = fresh_run()
 local kinds = {tensor = tensor.ones(4, 3), tokenizer = tokenizer.bytes(), data = d,
                model = m, run = r, expert = r.layers[1].experts[2],
-               router = r.layers[1].router, trace = trace(m, {1, 2, 3})}
+               router = r.layers[1].router, trace = trace(m, {1, 2, 3}),
+               bakeoff = small_bakeoff()}
 
 local function field(v, name)
   local fine, value = pcall(function() return v[name] end)
