@@ -31,6 +31,7 @@ require "switchyard.run.fork"
 local stored = require "switchyard.run.stored"
 train = setmetatable({resume = late("run.resume", "resume")}, {__call = start.train})
 every, runs = run.every, stored.runs
+alarm = late("lab.alarms", "alarm")
 compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
 specialization = late("lab.specialization", "of")
 coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_experts", "of")

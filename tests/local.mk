@@ -51,6 +51,7 @@ script_tests += %D%/lua/routers_numbers.lua
 script_tests += %D%/lua/routers_options.lua
 script_tests += %D%/lua/mix_live.lua %D%/lua/encdec_numbers.lua
 script_tests += %D%/lua/identities_encdec.lua
+script_tests += %D%/lua/alarms.lua
 script_tests += %D%/lua/probe.lua
 script_tests += %D%/lua/specialization.lua
 script_tests += %D%/lua/trace.lua

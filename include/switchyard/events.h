@@ -35,6 +35,7 @@ enum sy_mark_kind {
     X(REWIND, "rewind", RESUME, false)                                                             \
     X(FORK, "fork", SET, false)                                                                    \
     X(STORE, "store", SET, false)                                                                  \
+    X(ALARMS, "alarms", NOTE, false) /* which act on it; data: JSON (lua/lab/alarms.lua) */        \
     X(RULES, "rules", SET, true)                                                                   \
     X(SCHEDULE, "schedule", SET, true)                                                             \
     X(SAMPLE, "sample", SET, false)                                                                \
@@ -54,35 +55,45 @@ enum sy_event_kind {
         SY_EVENT_COUNT
 };
 
-/* X(ID, name, mark, condition).  An alarm is announced once an episode: again when its condition
- * held no longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The conditions:
- * src/train/alarm.c. */
+/* X(ID, name, span, mark, condition); span: steps that the condition is made of, before which it
+ * was not so (what an act rewinds over).  An alarm is announced once an episode: again when its
+ * condition held no longer meanwhile, and (but for DISK) 1,000 steps have gone since.  The
+ * conditions: src/train/alarm.c. */
 #define SY_ALARM_MAP(X)                                                                            \
-    X(LOSS, "loss spike", SPIKE,                                                                   \
+    X(LOSS, "loss spike", 1, SPIKE,                                                                \
       "the loss is skip_sigma (or 30) deviations, and a 20th of that in nats, over what is usual") \
-    X(NORM, "gradient spike", SPIKE,                                                               \
+    X(NORM, "gradient spike", 1, SPIKE,                                                            \
       "the gradient norm is as many deviations over what is usual, and 1,000 times clip")          \
-    X(RULE, "spike rule", SPIKE,                                                                   \
+    X(RULE, "spike rule", 4, SPIKE,                                                                \
       "after 3 skipped spikes in a row the next is learned from, and what is usual is measured "   \
       "anew")                                                                                      \
-    X(NONFINITE, "not finite", SPIKE,                                                              \
+    X(NONFINITE, "not finite", 1, SPIKE,                                                           \
       "a loss or a gradient is NaN or infinite, and the step is skipped")                          \
-    X(DIVERGE, "divergence", ALARM,                                                                \
+    X(DIVERGE, "divergence", 32, ALARM,                                                            \
       "for 32 steps the smoothed loss is 1 nat and half of what was learned over its best")        \
-    X(DEAD, "dead experts", ALARM,                                                                 \
+    X(DEAD, "dead experts", 128, ALARM,                                                            \
       "enabled experts get less than 1% of a fair share over 128 steps")                           \
-    X(COLLAPSE, "router collapse", ALARM,                                                          \
+    X(COLLAPSE, "router collapse", 128, ALARM,                                                     \
       "as many experts as a token uses get over 90% over 128 steps")                               \
-    X(DATA, "data exhausted", ALARM,                                                               \
+    X(DATA, "data exhausted", 0, ALARM,                                                            \
       "by sampling epoch or sequential all text was seen four times")                              \
-    X(SPEED, "throughput", ALARM, "for a minute less than 40% of the usual tokens a second")       \
-    X(DISK, "checkpoint", ALARM, "a checkpoint could not be saved")                                \
-    X(EVAL, "evaluation", ALARM, "an evaluation failed")                                           \
-    X(RECORD, "record", ALARM, "the run's directory cannot be made, or run.sqlite not be written") \
-    X(REWIND, "rewind", ALARM, "auto_rewind could not rewind the run, and is off")
+    X(SPEED, "throughput", 0, ALARM, "for a minute less than 40% of the usual tokens a second")    \
+    X(DISK, "checkpoint", 0, ALARM, "a checkpoint could not be saved")                             \
+    X(EVAL, "evaluation", 0, ALARM, "an evaluation failed")                                        \
+    X(RECORD, "record", 0, ALARM,                                                                  \
+      "the run's directory cannot be made, or run.sqlite not be written")                          \
+    X(REWIND, "rewind", 0, ALARM, "auto_rewind could not rewind the run, and is off")              \
+    X(OVERFLOW, "overflow", 128, ALARM,                                                            \
+      "a mixture's capacity leaves out over 25% of the assignments over 128 steps; ends under 15%")\
+    X(PLATEAU, "plateau", 1000, ALARM,                                                             \
+      "the loss smoothed over some 100 steps has not fallen by 0.2% in the last quarter of all "   \
+      "steps, nor in 1,000")                                                                       \
+    X(GRADIENT, "no router gradient", 32, ALARM,                                                   \
+      "for 32 steps the gradient norm at a router that is not frozen is under a millionth of that "\
+      "of all parameters")
 
 enum sy_alarm {
-#define X(id, name, mark, condition) SY_ALARM_##id,
+#define X(id, name, span, mark, condition) SY_ALARM_##id,
     SY_ALARM_MAP(X)
 #undef X
         SY_ALARM_COUNT
@@ -92,6 +103,7 @@ const char *sy_alarm_id(enum sy_alarm alarm); /* "LOSS": what stores have */
  * without a full stop. */
 const char *sy_alarm_name(enum sy_alarm alarm);
 const char *sy_alarm_condition(enum sy_alarm alarm);
+int sy_alarm_span(enum sy_alarm alarm); /* steps that its condition is made of */
 int sy_alarm_find(const char *id); /* or -1 */
 
 /* Why a step stood out or was left out: the numbers of series "skipped", which are in stores and

@@ -52,6 +52,7 @@ enum sy_entry_replay {
     X(SKIPPED, "skipped", RULE, false, SPIKE, "value: a step that the spike rule left out")        \
     X(NOTE, "note", NOTED, false, NOTE, "")                                                        \
     X(HOOK, "hook", NOTED, false, ALARM, "a hook failed")                                          \
+    X(ALARM, "alarm", NOTED, false, ALARM, "an alarm acted")                                       \
     X(FAILED, "failed", NOTED, false, FAILED, "why the run ended")                                 \
     X(RESUME, "resume", NOTED, true, RESUME,                                                       \
       "key: what is not as it was (data, tokenizer, program, kernels, sampling)")                  \

@@ -288,8 +288,12 @@ int sy_trainer_mix(struct sy_trainer *t, double shares[SY_MIX_MOST]);
 /* Windows that were, or would be, drawn before a step, by the run's journal; -1: its windows are
  * not counted. */
 int64_t sy_trainer_windows(struct sy_trainer *t, int64_t step);
-/* After event REWIND: the steps that were to be skipped in a row.  false: there were none. */
+/* After event REWIND: the steps that were to be skipped in a row, or the step at which the host
+ * wanted it.  false: there were none. */
 bool sy_trainer_rewind_wanted(struct sy_trainer *t, int64_t *first, int64_t *last);
+/* From a callback: pause, as after max_skips, until the host has rewound it; whoever resumes or
+ * stops it before gets that. */
+void sy_trainer_want_rewind(struct sy_trainer *t);
 
 /* ---- checkpoints (train/checkpoint.h) ---- */
 

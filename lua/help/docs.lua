@@ -39,6 +39,21 @@ local function faults()
   return table.concat(list, "; ") .. "."
 end
 
+-- Conditions and actions of alarms, each by what its row says.
+local function acting()
+  local conditions, actions = {}, {}
+  local known, rows = require("switchyard.lab.alarm_actions").docs()
+  for i, c in ipairs(known) do
+    local short = c.id:lower()
+    conditions[i] = ("%s%s: %s"):format(c.name, short ~= c.name and (" (%s)"):format(short) or "",
+      c.condition)
+  end
+  for i, row in ipairs(rows) do actions[i] = ("%s: %s"):format(row[1], row[2]) end
+  return ("when is one of these names: %s; or f(r), asked every n steps. run is one of these: %s; "
+    .. "or f(r, alarm), which may do what can be typed."):format(table.concat(conditions, "; "),
+    table.concat(actions, "; "))
+end
+
 docs.entries = {
   -- ---- data ----
   {"data.bleu", "data.bleu(texts, references) -> number, {precisions=, brevity=, length=, "
@@ -256,6 +271,17 @@ docs.entries = {
    "Call the function after every n-th step of the run, between two steps: it may read and change "
     .. "the run. An error in it is told and pauses the run. hook:remove() takes it away, hooks(r) "
     .. "lists those of a run.", "every(r, 100, function(r) print(r.step, r.loss) end)"},
+  {"alarm", "alarm(r, {when=, run=, every=, again=, name=}) -> alarm",
+   "An alarm that acts: when its condition begins to hold, its actions are done between that step "
+    .. "and the next, once an episode. " .. acting() .. " What an action changes is in the journal "
+    .. "as ever, behind an entry that names the alarm, so a replay needs no alarms; while steps "
+    .. "are repeated (resume, rewind, replay) none acts. An error in one is told and the run goes "
+    .. "on. alarms(r) lists them, a:remove() takes one away; a.fired, a.last and a.text are how "
+    .. "often, when and why it acted. A run that goes on in another process has those of names "
+    .. "again; those with functions are not stored, which is said; a fork has none.",
+   "alarm(r, {when = {\"dead\", \"collapse\"}, run = \"pause\"}):remove()\n"
+    .. "alarm(r, {when = function(r) return r.loss < 2 end, "
+    .. "run = {set = {lr = 1e-4}}}):remove()", options = "alarm"},
   {"runs", "runs() -> list    runs(name) -> r",
    "The runs of this session and those on disk, or one of them. A stored run can be read (r.loss, "
     .. "r.config, r.samples, r:history, r:series, r:journal, r:events), and train.resume makes it "
@@ -403,9 +429,10 @@ docs.entries = {
     .. "in the journal and in the series skipped (1 loss, 2 gradient norm, 3 not finite, 4 left "
     .. "out by a journal). For 64 steps after a change of the run only what is not finite is "
     .. "skipped.", "r:why(1)"},
-  {"run:alarms", "r:alarms() -> list of {name=, condition=, on=, step=, text=}",
+  {"run:alarms", "r:alarms() -> list of {id=, name=, condition=, span=, on=, step=, text=}",
    "The alarms there are, and what each said last. An alarm is told once an episode, and once in "
-    .. "1,000 steps.", "r:alarms()"},
+    .. "1,000 steps; span: steps that its condition is made of. ?alarm has some act.",
+   "r:alarms()"},
   {"run:health", "r:health() -> list of tables, one a mixture, printed by layers",
    "How the routers are at the newest step: of each mixture its layer, name, step, and figures "
     .. "by their names; steps has the step of what is older, for what is costly or wide is kept "
@@ -864,6 +891,7 @@ local function rows_of(what)
     ["train.resume"] = require("switchyard.run.resume").rows,
     replay = require("switchyard.run.replay").rows,
     trace = require("switchyard.lab.trace").rows,
+    alarm = require("switchyard.lab.alarms").rows,
     ["run:fork"] = require("switchyard.run.fork").rows,
     specialization = require("switchyard.lab.specialization").rows,
     coactivation = require("switchyard.lab.coactivation").rows,

@@ -7,6 +7,8 @@
 
 local engine = require "switchyard.engine"
 local hooks = require "switchyard.run.hooks"
+local lazy = require "switchyard.core.lazy"
+local acting = lazy "switchyard.lab.alarms"
 local words = require "switchyard.core.words"
 local run = require "switchyard.run.run"
 
@@ -93,6 +95,7 @@ local function pause(r) return a_run("pause", r):pause() end
 local function resume(r) return a_run("resume", r):resume() end
 local function stop(r) return a_run("stop", r):stop() end
 local function list_hooks(r) return hooks.list(a_run("hooks", r)) end
+local function list_alarms(r) return acting.list(a_run("alarms", r)) end
 local function mark(text, r)
   return a_run("mark", r):note(text == nil and "mark" or tostring(text))
 end
@@ -326,6 +329,10 @@ row("hooks", "[RUN]", "hooks(r)",
   "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes "
   .. "the first away.",
   list_hooks, {read = one_name, example = "hooks(r)"})
+row("alarms", "[RUN]", "alarms(r)",
+  "The alarms that act on a run (alarm(r, {when=, run=})), by number, and when each last did: "
+  .. "alarms(r)[1]:remove() takes the first away. r:alarms() has all that are told.",
+  list_alarms, {read = one_name, example = "alarms(r)"})
 row("mark", "[TEXT]", "mark(text, r)",
   "Put a mark with a text on the charts and into the journal of the newest live run.", mark,
   {read = one_name, quiet = true, example = 'mark("warm", r)'})

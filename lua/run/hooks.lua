@@ -15,7 +15,8 @@ local Hook = fields.class("hook", methods, "run n f", function(_, name, setting)
     ("%s cannot be set; hook:remove(), and every(r, n, f) makes another"):format(name)
 end)
 
-local function where(f)
+--- Where a function stands: "x.lua:3".
+function hooks.place(f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return "a function of the program" end
   return info.short_src .. (info.linedefined > 0 and ":" .. info.linedefined or "")
@@ -23,7 +24,7 @@ end
 
 function Hook:__tostring()
   return ("every %d step%s of run %s: %s%s"):format(self.n, self.n == 1 and "" or "s",
-    self.run.name, where(self.f), hooks.number(self) and "" or " (removed)")
+    self.run.name, hooks.place(self.f), hooks.number(self) and "" or " (removed)")
 end
 
 --- Its place in hooks(r), or nil when it was removed.

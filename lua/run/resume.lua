@@ -9,6 +9,7 @@ local engine = require "switchyard.engine"
 local options = require "switchyard.core.options"
 local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
+local alarms = lazy "switchyard.lab.alarms"
 local reconstruct = require "switchyard.run.reconstruct"
 local Run = require("switchyard.run.run").Run
 
@@ -151,6 +152,7 @@ local function take_up(what, r, store, p, o, done)
   for _, e in ipairs(store:entries "samples" or {}) do
     r.samples[#r.samples + 1] = {step = e.step, text = e.text}
   end
+  alarms.again(r)
   if o.steps then Run._set_steps(r, o.steps, not o.paused) end
   if not o.paused then h:resume() end
 end

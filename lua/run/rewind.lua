@@ -201,6 +201,9 @@ end
 function Run._auto_rewind(r)
   local first, last = r._h:rewind_wanted()
   if not first or rawget(r, "_busy") then return end
+  local act = rawget(r, "_rewind_act") -- an alarm's (lua/lab/alarms.lua)
+  rawset(r, "_rewind_act", nil)
+  if act then return act() end
   local ok, why = false, ("it was rewound %d times already"):format(TRIES)
   if (rawget(r, "_rewinds") or 0) < TRIES then
     ok, why = pcall(alone, r, "rewound", leave_out, r, first, last)

@@ -449,6 +449,8 @@ function Run._dispatch(r, step)
   if step == "renew" then return directory.renew(r) end
   local every_n = r._h:get("sample_every")
   if every_n > 0 and step % every_n == 0 then take_sample(r, step) end
+  local border = rawget(r, "_border") -- alarms that act (lua/lab/alarms.lua)
+  if border then border(r, step) end
   hooks.call(r, step)
 end
 

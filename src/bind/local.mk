@@ -41,6 +41,7 @@ libbind_a_SOURCES += %D%/thread/output.c
 libbind_a_SOURCES += %D%/thread/output.h
 libbind_a_SOURCES += %D%/thread/progress.c
 libbind_a_SOURCES += %D%/thread/progress.h
+libbind_a_SOURCES += %D%/thread/command.c
 libbind_a_SOURCES += %D%/thread/shell.c
 libbind_a_SOURCES += %D%/thread/shell.h
 libbind_a_SOURCES += %D%/thread/wait.h

@@ -64,7 +64,7 @@ static int panic(lua_State *L)
 /* In this order: a later one may add to what an earlier one has made. */
 static void (*const rooms[])(lua_State *) = {
     lsy_open_doc,        lsy_open_system,                                     /* core */
-    lsy_open_job,        lsy_open_output,                                     /* thread */
+    lsy_open_job,        lsy_open_output, lsy_open_command,                   /* thread */
     lsy_open_gradient,   lsy_open_print,  lsy_open_tensor,     lsy_open_make, /* tensor */
     lsy_open_write,      lsy_open_bytes,  lsy_open_draw,       lsy_open_tensor_file,
     lsy_open_tokenizer,  lsy_open_data,   lsy_open_data_make,  lsy_open_pairs, /* data */

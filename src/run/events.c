@@ -21,8 +21,9 @@ static const struct {
 static const struct {
     const char *id, *name, *condition;
     enum sy_mark_kind mark;
+    int span;
 } alarms[] = {
-#define X(id, name, mark, condition) {#id, name, condition, SY_MARK_##mark},
+#define X(id, name, span, mark, condition) {#id, name, condition, SY_MARK_##mark, span},
     SY_ALARM_MAP(X)
 #undef X
 };
@@ -41,6 +42,7 @@ const char *sy_skip_name(enum sy_skip why)
 const char *sy_alarm_id(enum sy_alarm alarm) { return alarms[alarm].id; }
 const char *sy_alarm_name(enum sy_alarm alarm) { return alarms[alarm].name; }
 const char *sy_alarm_condition(enum sy_alarm alarm) { return alarms[alarm].condition; }
+int sy_alarm_span(enum sy_alarm alarm) { return alarms[alarm].span; }
 
 const char *sy_event_name(enum sy_event_kind kind) { return events[kind].name; }
 bool sy_event_in_journal(enum sy_event_kind kind) { return events[kind].journal; }

@@ -1,15 +1,8 @@
-/* Alarms: what a run tells its people unasked.  The table is SY_ALARM_MAP (switchyard/events.h).
- * Layer train.
+/* What alarms look at after a step.  The table is SY_ALARM_MAP (switchyard/events.h); how one is
+ * told is in raise.c; about routers that drop or learn nothing, and a loss that stands still,
+ * alarm_health.c.  Layer train.
  *
- *     off --condition--> on, told once --condition again--> on --no condition for a while--> off
- *
- * An alarm that was told less than AGAIN steps ago comes on without a word; a checkpoint that fails
- * is always told.
- *
- *  1. on_event is the one way out: who prints, stores or draws alarms listens there.  But for what
- *     others find (sy_trainer_set_alarm, any thread): a store that cannot be written, which
- *     src/bind/run/store.c tells, and what Lua raises.
- *  2. Alarms change nothing of the run, and are not part of its state. */
+ *  1. Alarms change nothing of the run, and are not part of its state. */
 #include "base/grow.h"
 #include "base/mem.h"
 #include "base/reals.h"
@@ -23,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* steps in which an alarm is told once: a short noisy run must not fill the screen */
-#define AGAIN 1000
 #define CALM 32       /* steps without a spike that end its episode */
 #define WINDOW SY_LOAD_WINDOW
 #define DEAD SY_DEAD_LOAD
@@ -39,70 +30,6 @@
 #define SLOW 0.4      /* of the usual tokens a second */
 #define SLOW_SECONDS 60.0
 
-static void tell_event(struct sy_trainer *t, const struct sy_event *e)
-{
-    if (t->c.on_event)
-        t->c.on_event(t->c.ctx, e);
-}
-
-void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text)
-{
-    tell_event(t, &(struct sy_event){.kind = kind, .text = text});
-}
-
-void sy_trainer_alarm(struct sy_trainer *t, enum sy_alarm id, struct sy_alarm_state *out)
-{
-    pthread_mutex_lock(&t->lock);
-    *out = t->alarms.list[id];
-    pthread_mutex_unlock(&t->lock);
-}
-
-/* On, or off by NULL; the lock is held.  What is on stays as it came. */
-static void switch_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
-{
-    struct sy_alarm_state *a = &t->alarms.list[id];
-    uint32_t bit = (uint32_t)1 << id;
-    if (text && !a->on) {
-        a->step = step;
-        snprintf(a->text, sizeof a->text, "%s", text);
-    }
-    a->on = text != NULL;
-    t->status.alarms = text ? t->status.alarms | bit : t->status.alarms & ~bit;
-}
-
-void sy_trainer_set_alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *text)
-{
-    pthread_mutex_lock(&t->lock);
-    switch_alarm(t, id, step, text);
-    pthread_mutex_unlock(&t->lock);
-}
-
-void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
-{
-    struct sy_alarm_state *a = &t->alarms.list[id];
-    int64_t *told = &t->alarms.told[id];
-    char text[sizeof a->text];
-    va_list ap;
-    t->alarms.calm[id] = step;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    pthread_mutex_lock(&t->lock);
-    bool had = a->on;
-    if (!had)
-        switch_alarm(t, id, step, text);
-    pthread_mutex_unlock(&t->lock);
-    if (had || (id != SY_ALARM_DISK && *told >= 0 && step - *told < AGAIN))
-        return;
-    *told = step;
-    tell_event(t, &(struct sy_event){SY_EVENT_ALARM, id, step, text});
-}
-
-void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id)
-{
-    sy_trainer_set_alarm(t, id, 0, NULL);
-}
-
 void sy__alarms_reset(struct sy_trainer *t)
 {
     struct sy__alarms *a = &t->alarms;
@@ -115,7 +42,8 @@ void sy__alarms_reset(struct sy_trainer *t)
     a->load_steps = a->dead = 0;
     a->usual = a->usual_weight = a->slow = 0;
     a->level = a->level_weight = 0;
-    a->lost = 0;
+    a->lost = a->no_gradient = 0;
+    a->plateau = (struct sy__plateau){0};
 }
 
 /* ---- loads ---- */
@@ -149,15 +77,6 @@ void sy__alarms_free(struct sy_trainer *t)
     sy_free(t->alarms.loads);
 }
 
-/* Where the i-th observation is of. */
-static const char *place_of(const struct sy_trainer *t, int i, char place[64])
-{
-    int layer = t->observed[i].what.layer;
-    const char *name = layer > 0 && layer <= t->layers ? t->layer[layer - 1] : NULL;
-    sy_series_place(&t->observed[i].what, name, place, 64);
-    return place;
-}
-
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert)
 {
     const struct sy_tensor *mask = sy_program_observe_mask(t->c.plan->begin.program, i);
@@ -186,7 +105,8 @@ static int dead_of(const struct sy_trainer *t, int i, char *text, size_t room)
         if (sy_expert_dead(t->alarms.loads[o->first + e], DEAD * WINDOW,
                            !sy__expert_enabled(t, i, e))) {
             if (!dead)
-                add_text(text, room, "%s%s:", *text ? ", " : "", place_of(t, i, place));
+                add_text(text, room, "%s%s:", *text ? ", " : "",
+                         sy__observed_place(t, i, place));
             if (dead++ < 8)
                 add_text(text, room, " %d", e + 1);
             else if (dead == 9)
@@ -244,7 +164,7 @@ static void judge_collapse(struct sy_trainer *t, int64_t step)
         any = true;
         sy__alarm(t, SY_ALARM_COLLAPSE, step,
                   "%s: %lld of %d experts got %.0f%% of the tokens over %d steps",
-                  place_of(t, i, place), (long long)k, o->width, 100 * share, WINDOW);
+                  sy__observed_place(t, i, place), (long long)k, o->width, 100 * share, WINDOW);
     }
     if (!any)
         sy__alarm_end(t, SY_ALARM_COLLAPSE);
@@ -258,6 +178,7 @@ static void judge_loads(struct sy_trainer *t, int64_t step)
     if (++a->load_steps < WINDOW)
         return;
     judge_dead(t, step);
+    sy__judge_overflow(t, step, WINDOW);
     judge_collapse(t, step); /* sorts */
     memset(a->loads, 0, (size_t)t->sum_count * sizeof *a->loads);
     a->load_steps = 0;
@@ -293,8 +214,10 @@ static void recall_losses(struct sy_trainer *t, int64_t step, double nothing)
     while ((n = sy_metrics_rows_after(t->metrics, t->series[LOSS], after, 256, steps, values)) >
            0) {
         for (int64_t i = 0; i < n; i++)
-            if (steps[i] < step)
+            if (steps[i] < step) {
                 follow_loss(&t->alarms, (double)values[i], nothing);
+                sy__plateau_follow(&t->alarms.plateau, steps[i], (double)values[i]);
+            }
         after = steps[n - 1];
     }
 }
@@ -315,6 +238,7 @@ static void judge_loss(struct sy_trainer *t, int64_t step)
                   a->best);
     else if (over < 0.5)
         sy__alarm_end(t, SY_ALARM_DIVERGE);
+    sy__judge_plateau(t, step);
 }
 
 /* ---- data and speed ---- */
@@ -365,8 +289,10 @@ void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool obs
     if (t->window.n >= SY_WINDOW_LEAST)
         sy__alarm_end(t, SY_ALARM_RULE);
     judge_loss(t, step);
-    if (observed)
+    if (observed) {
         judge_loads(t, step);
+        sy__judge_gradient(t, step);
+    }
     judge_data(t, step);
     judge_speed(t, step, seconds);
     judge_journal(t, step);

@@ -273,6 +273,14 @@ void sy_trainer_resume(struct sy_trainer *t) { ask_for_state(t, SY__GO_ON, 0); }
 void sy_trainer_stop(struct sy_trainer *t) { ask_for_state(t, SY__STOP, 0); }
 void sy_trainer_steps(struct sy_trainer *t, int64_t n) { ask_for_state(t, SY__GO_ON, n); }
 
+void sy_trainer_want_rewind(struct sy_trainer *t)
+{
+    sy_trainer_pause(t);
+    pthread_mutex_lock(&t->lock);
+    t->rewind.first = t->rewind.last = t->status.step;
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* Something will still happen that a waiter for `step` waits for: a step, or a state that was asked
  * for. */
 static bool will_go_on(const struct sy_trainer *t, int64_t step)

@@ -142,3 +142,25 @@ void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare)
         if (!n->list[i].rare || rare)
             sy_metrics_add(t->metrics, n->list[i].series, step, n->norm + n->list[i].first);
 }
+
+/* Whether any of the parameters behind a slot learns. */
+static bool learns(const struct sy_trainer *t, int slot)
+{
+    for (int c = 0; c < t->c.params->nchunks; c++)
+        if (t->norms.part[c] == slot && !t->c.params->chunks[c].frozen)
+            return true;
+    return false;
+}
+
+bool sy__norms_no_gradient(const struct sy_trainer *t, double share, struct sy_series_what *what)
+{
+    const struct sy__norms *n = &t->norms;
+    for (int i = 0; i < n->count; i++) {
+        *what = sy_metrics_what(t->metrics, n->list[i].series);
+        if (what->kind == SY_SERIES_ROUTER_NORM &&
+            (double)n->norm[n->list[i].first] <= share * t->status.grad_norm &&
+            t->status.grad_norm > 0 && learns(t, n->list[i].first))
+            return true;
+    }
+    return false;
+}

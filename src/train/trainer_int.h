@@ -1,6 +1,6 @@
 /* The trainer's inside, shared by trainer.c (border, thread), mailbox.c, step.c, eval.c, plan.c,
- * order.c, journal.c, alarm.c, norms.c, parts.c, why.c, status.c (what others ask), poll.c, hold.c,
- * saver.c, checkpoint_fields.c and resume.c. */
+ * order.c, journal.c, alarm.c, alarm_health.c, raise.c, norms.c, parts.c, why.c, status.c (what
+ * others ask), poll.c, hold.c, saver.c, checkpoint_fields.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -54,6 +54,11 @@ struct sy__norms {
     float *norm;
 };
 
+struct sy__plateau { /* the loss, slowly smoothed; its best, and the step of that */
+    double level, weight, best;
+    int64_t since;
+};
+
 struct sy__alarms {
     struct sy_alarm_state list[SY_ALARM_COUNT]; /* the lock guards these */
     double *loads; /* [sum_count] of observed loads since load_steps */
@@ -64,6 +69,8 @@ struct sy__alarms {
     int64_t lost;                     /* steps in a row that it is far over that */
     double usual, usual_weight;       /* seconds a step, slowly smoothed */
     double slow;                      /* seconds that it has been so */
+    struct sy__plateau plateau;
+    int64_t no_gradient; /* steps in a row that a router has none */
 };
 
 /* What is under way between two borders, for those who wait for its end or ask to give it up
@@ -220,7 +227,7 @@ static inline bool sy__alive(const struct sy_trainer *t) /* the thread is in its
     return t->where == SY__MOVES || t->where == SY__PARKED;
 }
 
-/* alarm.c: an event that is no alarm, if anyone listens. */
+/* raise.c: an event that is no alarm, if anyone listens. */
 void sy__tell(struct sy_trainer *t, enum sy_event_kind kind, const char *text);
 
 /* mailbox.c: what was asked for becomes so.  The lock is held, at a border. */
@@ -281,18 +288,38 @@ void sy__sources_add(struct sy_trainer *t, const struct sy_phase *p, double scal
 void sy__sources_put(struct sy_trainer *t, int64_t step, bool evaluated);
 void sy__sources_free(struct sy_trainer *t);
 
-/* alarm.c.  Tell an alarm unless its episode goes on; the text without its name and step.  At a
+/* raise.c.  Tell an alarm unless its episode goes on; the text without its name and step.  At a
  * border, without the lock. */
 void sy__alarm(struct sy_trainer *t, enum sy_alarm id, int64_t step, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 void sy__alarm_end(struct sy_trainer *t, enum sy_alarm id); /* its episode */
-/* After each step: those of loads (when sums hold them), data and speed, and episodes that end. */
+/* alarm.c.  After each step: those of loads (when sums hold them), data and speed, and episodes
+ * that end. */
 void sy__alarm_step(struct sy_trainer *t, int64_t step, double seconds, bool observed);
 void sy__alarms_reset(struct sy_trainer *t); /* another state of the run; the lock is held */
 /* Of the i-th load that is observed: one that someone disabled is not dead. */
 bool sy__expert_enabled(const struct sy_trainer *t, int i, int expert);
 int sy__alarm_loads(struct sy_trainer *t, struct sy_err *err); /* room for those of a new plan */
 void sy__alarms_free(struct sy_trainer *t);
+
+/* alarm_health.c: what alarm.c asks at each step, and at the end of a window of loads. */
+void sy__judge_overflow(struct sy_trainer *t, int64_t step, int64_t window);
+/* The same of the mixture that drops most. */
+void sy__dropped(struct sy_trainer *t, int64_t step, double share, const char *place,
+                 int64_t window);
+void sy__judge_gradient(struct sy_trainer *t, int64_t step);
+void sy__judge_plateau(struct sy_trainer *t, int64_t step);
+/* Smooth the loss of one more step. */
+void sy__plateau_follow(struct sy__plateau *p, int64_t step, double loss);
+/* Where the i-th observation is of, for people. */
+const char *sy__observed_place(const struct sy_trainer *t, int i, char place[64]);
+/* The same of a series. */
+const char *sy__series_place(const struct sy_trainer *t, const struct sy_series_what *what,
+                             char place[64]);
+
+/* norms.c: the place of a router whose gradient norm is at or under `share` of that of all, though
+ * one of its parameters learns; false: there is none. */
+bool sy__norms_no_gradient(const struct sy_trainer *t, double share, struct sy_series_what *what);
 
 /* why.c.  What is seen of a step that stands out; before anything is changed by it.  false: the
  * step was given up. */

@@ -222,7 +222,7 @@ is(on["dead experts"],
 is(on["router collapse"],
   "step 128: layer 1: 2 of 6 experts got 100% of the tokens over 128 steps",
   "a collapsed router")
-is(#r:alarms(), 13, "the table of alarms")
+is(#r:alarms(), 16, "the table of alarms")
 ok(tostring(r:alarms()):find "ON  dead experts", "prints")
 r:close()
 

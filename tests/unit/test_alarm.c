@@ -244,8 +244,81 @@ static void no_rewind(void)
     sy_trainer_free(t);
 }
 
+static void plateau(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    int64_t step = 0;
+    if (!t)
+        return;
+    lose(t, &step, 500, 3.5, 2);
+    lose(t, &step, 1000, 2, 2 * 0.9);
+    tap_ok(!told.count, "plateau: a loss that falls by a tenth in 1,000 steps: nothing");
+    lose(t, &step, 1000, 1.8, 1.8);
+    tap_ok(!told.count, "still better by the smoothing for some hundred steps");
+    lose(t, &step, 1000, 1.8, 1.8);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_PLATEAU) && strstr(told.text, "plateau: the loss, "),
+           "1,000 steps no better are told: %s", told.text);
+    lose(t, &step, 3000, 1.8, 1.9);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_PLATEAU), "once, while it is no better");
+    lose(t, &step, 400, 1.7, 1.7);
+    tap_ok(!on(t, SY_ALARM_PLATEAU), "off when it is better");
+    lose(t, &step, 1500, 1.7, 1.7);
+    tap_ok(told.count == 1, "of so many steps the last quarter counts");
+    lose(t, &step, 1500, 1.7, 1.7);
+    tap_ok(told.count == 2 && on(t, SY_ALARM_PLATEAU), "which is told again");
+    sy_trainer_free(t);
+}
+
+/* By what it has learned a power of the steps falls enough, at any length. */
+static void power_law(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    if (!t)
+        return;
+    struct sy__plateau p = {0};
+    int64_t worst = 0;
+    for (int64_t s = 1; s <= 200000; s++) {
+        sy__plateau_follow(&p, s, 4 * pow((double)s, -0.05) * (s % 2 ? 1.02 : 0.98));
+        int64_t limit = s / 4 > 1000 ? s / 4 : 1000;
+        worst = (s - p.since) * 100 / limit > worst ? (s - p.since) * 100 / limit : worst;
+    }
+    tap_ok(worst < 60, "plateau: a power law never comes near it: %d%%", (int)worst);
+    sy_trainer_free(t);
+}
+
+/* A window of so much dropped. */
+static void drop(struct sy_trainer *t, int64_t *step, double share)
+{
+    sy__dropped(t, *step += 128, share, "layer 2", 128);
+}
+
+static void overflow(void)
+{
+    struct told told;
+    struct sy_trainer *t = make(&told);
+    int64_t step = 0;
+    if (!t)
+        return;
+    drop(t, &step, 0.24);
+    tap_ok(!told.count, "overflow: 24%% is nothing");
+    drop(t, &step, 0.26);
+    tap_ok(told.count == 1 && on(t, SY_ALARM_OVERFLOW) &&
+               strstr(told.text, "overflow: layer 2: capacity left out 26%"),
+           "26%% is told: %s", told.text);
+    drop(t, &step, 0.2);
+    tap_ok(on(t, SY_ALARM_OVERFLOW), "at 20%% it is on as it was");
+    drop(t, &step, 0.14);
+    tap_ok(!on(t, SY_ALARM_OVERFLOW), "at 14%% it is over");
+    sy_trainer_free(t);
+}
+
 int main(void)
 {
+    plateau();
+    power_law();
+    overflow();
     no_rewind();
     lost_entry();
     lost_skip();

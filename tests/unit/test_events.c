@@ -18,7 +18,10 @@ static const char *const alarms[][2] = {{"LOSS", "loss spike"},
                                         {"DISK", "checkpoint"},
                                         {"EVAL", "evaluation"},
                                         {"RECORD", "record"},
-                                        {"REWIND", "rewind"}};
+                                        {"REWIND", "rewind"},
+                                        {"OVERFLOW", "overflow"},
+                                        {"PLATEAU", "plateau"},
+                                        {"GRADIENT", "no router gradient"}};
 
 static void test_alarms(void)
 {

@@ -89,6 +89,12 @@ static void call_with(lua_State *L, void *ctx, const char *word)
 static void call_rewind(lua_State *L, void *ctx) { call_with(L, ctx, "rewind"); }
 static void nobody_waits(void *ctx) { (void)ctx; }
 
+void lsy_run_rewind(void *run)
+{
+    sy_trainer_want_rewind(((struct run *)run)->trainer);
+    sy_host_post(call_rewind, run, nobody_waits);
+}
+
 static void call_renew(lua_State *L, void *ctx)
 {
     call_with(L, ctx, "renew");
@@ -113,6 +119,12 @@ static bool hooks_due(struct run *r, int64_t step)
         due |= step % r->every[i] == 0;
     pthread_mutex_unlock(&r->lock);
     return due;
+}
+
+/* An alarm that Lua acts on has begun or ended. */
+static bool alarms_due(struct run *r, uint32_t on)
+{
+    return (atomic_exchange(&r->seen, on) ^ on) & atomic_load(&r->watched);
 }
 
 /* An alarm's data are its id.  line: what the store has of it. */
@@ -148,7 +160,10 @@ void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated)
         sy_board_stepped();
     else
         sy_board_changed();
-    if (s->state == SY_RUN_RUNNING && !atomic_load(&r->closing) && hooks_due(r, s->step)) {
+    if (s->state != SY_RUN_RUNNING || atomic_load(&r->closing))
+        return;
+    bool alarms = alarms_due(r, s->alarms);
+    if (hooks_due(r, s->step) || alarms) {
         r->hook_step = s->step;
         sy_host_call(call_hooks, r);
     }

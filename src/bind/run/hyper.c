@@ -108,6 +108,19 @@ static int run_get(lua_State *L)
     return 1;
 }
 
+/* run:check(name, value): raises where it cannot be set so; false: there is no such
+ * hyper-parameter */
+static int run_check(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    int id = sy_hyper_find(luaL_checkstring(L, 2));
+    double value = lua_isboolean(L, 3) ? lua_toboolean(L, 3) : luaL_checknumber(L, 3);
+    if (id >= 0 && sy_hyper_check((enum sy_hyper_id)id, value, &err))
+        return lsy_raise(L, &err);
+    lua_pushboolean(L, id >= 0);
+    return 1;
+}
+
 /* run:outlook() -> text: what the learning rate will do */
 static int run_outlook(lua_State *L)
 {
@@ -215,7 +228,8 @@ static int run_mix(lua_State *L)
 static const luaL_Reg methods[] = {
     {"mix", run_mix},
     {"get", run_get},         {"set", run_set},     {"effect", run_effect},
-    {"outlook", run_outlook}, {"rules", run_rules}, {"set_input", run_set_input},
+    {"outlook", run_outlook}, {"check", run_check}, {"rules", run_rules},
+    {"set_input", run_set_input},
     {"input", run_input},     {NULL, NULL}};
 static const luaL_Reg functions[] = {
     {"hyper", l_hyper}, {"schedules", l_schedules}, {NULL, NULL}};

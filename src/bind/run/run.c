@@ -248,6 +248,30 @@ static int run_alarm(lua_State *L)
     return 0;
 }
 
+/* run:watch{"DEAD", ...}: call Lua's dispatch at the border where one of these begins or ends;
+ * those that are on begin now */
+static int run_watch(lua_State *L)
+{
+    struct run *r = check_run(L);
+    unsigned bits = 0;
+    for (lua_Integer i = 1; lua_geti(L, 2, i) != LUA_TNIL; i++, lua_pop(L, 1)) {
+        int id = sy_alarm_find(luaL_checkstring(L, -1));
+        if (id < 0)
+            return lsy_error(L, "alarm: there is none of the id '%s'", lua_tostring(L, -1));
+        bits |= 1u << id;
+    }
+    atomic_store(&r->watched, bits);
+    atomic_store(&r->seen, 0);
+    return 0;
+}
+
+/* run:want_rewind(), of a hook: Run._auto_rewind (lua/run/rewind.lua) is called after it */
+static int run_want_rewind(lua_State *L)
+{
+    lsy_run_rewind(check_run(L));
+    return 0;
+}
+
 static int run_close(lua_State *L)
 {
     struct run *r = luaL_checkudata(L, 1, META_RUN);
@@ -582,6 +606,7 @@ static const luaL_Reg run_methods[] = {
     {"release", run_release},       {"eval", run_eval},           {"hash", run_hash},
     {"replan", run_replan},         {"frozen", run_frozen},       {"note", run_note},
     {"every", run_every},           {"repeating", run_repeating}, {"in_hook", run_in_hook},
+    {"watch", run_watch},           {"want_rewind", run_want_rewind},
     {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
     {"swap", run_swap},             {"blend", run_blend},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};

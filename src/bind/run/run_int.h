@@ -25,6 +25,7 @@ struct run {
     bool told_unsaved; /* Lua thread only */
     char homeless[240]; /* why it has no directory, though it should; Lua thread only */
     int64_t hook_step;
+    atomic_uint watched, seen; /* alarms (bits) that Lua acts on; those on at the last step */
     atomic_bool closing; /* no hook is called any more */
     atomic_bool renewing; /* its directory was deleted, and is to be made anew */
     /* owned; on the board from its start while it is open; NULL: not looked at */
@@ -39,6 +40,8 @@ void lsy_event_step(void *ctx, const struct sy_status *s, bool evaluated);
 void lsy_event_event(void *ctx, const struct sy_event *e);
 void lsy_event_journal(void *ctx, const struct sy_journal_entry *e);
 void lsy_event_change(void *ctx);
+/* From a hook: rewind when it has returned; Lua's dispatch (run.lua) is called with "rewind". */
+void lsy_run_rewind(void *run);
 
 /* run_all.c: all that are open; Lua thread only. */
 void lsy_runs_open(void);             /* let the host know them */

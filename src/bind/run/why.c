@@ -260,6 +260,26 @@ static int run_spike_detail(lua_State *L)
     return 2;
 }
 
+static void push_alarm(lua_State *L, enum sy_alarm id)
+{
+    lua_createtable(L, 0, 7);
+    lsy_set_text(L, "id", sy_alarm_id(id));
+    lsy_set_text(L, "name", sy_alarm_name(id));
+    lsy_set_text(L, "condition", sy_alarm_condition(id));
+    lsy_set_integer(L, "span", sy_alarm_span(id));
+}
+
+/* engine.alarms() -> list of {id=, name=, condition=, span=} */
+static int l_alarms(lua_State *L)
+{
+    lua_createtable(L, SY_ALARM_COUNT, 0);
+    for (int i = 0; i < SY_ALARM_COUNT; i++) {
+        push_alarm(L, (enum sy_alarm)i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 static int run_alarms(lua_State *L)
 {
     struct sy_trainer *t = lsy_check_trainer(L, 1);
@@ -267,9 +287,7 @@ static int run_alarms(lua_State *L)
     for (int i = 0; i < SY_ALARM_COUNT; i++) {
         struct sy_alarm_state s;
         sy_trainer_alarm(t, (enum sy_alarm)i, &s);
-        lua_createtable(L, 0, 5);
-        lsy_set_text(L, "name", sy_alarm_name((enum sy_alarm)i));
-        lsy_set_text(L, "condition", sy_alarm_condition((enum sy_alarm)i));
+        push_alarm(L, (enum sy_alarm)i);
         lsy_set_boolean(L, "on", s.on);
         if (s.step >= 0) {
             lsy_set_integer(L, "step", s.step);
@@ -315,7 +333,7 @@ static const luaL_Reg methods[] = {
     {"against", run_against},
     {"alarms", run_alarms}, {"rewind_wanted", run_rewind_wanted}, {NULL, NULL}};
 static const luaL_Reg functions[] = {
-    {"clean", l_clean}, {"skip_name", l_skip_name}, {NULL, NULL}};
+    {"alarms", l_alarms}, {"clean", l_clean}, {"skip_name", l_skip_name}, {NULL, NULL}};
 
 void lsy_open_why(lua_State *L)
 {

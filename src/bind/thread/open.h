@@ -4,6 +4,7 @@
 
 #include <lua.h>
 
+void lsy_open_command(lua_State *L);
 void lsy_open_interrupt(lua_State *L);
 void lsy_open_job(lua_State *L);
 void lsy_open_output(lua_State *L);

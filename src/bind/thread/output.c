@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool aside, told_output, closed;
 
@@ -151,7 +152,16 @@ static int l_event(lua_State *L)
     return 0;
 }
 
+/* engine.rings() -> is there someone who hears "\a"? */
+static int l_rings(lua_State *L)
+{
+    bool there = sy_host_has_screen() || isatty(STDOUT_FILENO);
+    lua_pushboolean(L, there && lsy_progress_get() != LSY_PROGRESS_JSON);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
+    {"rings", l_rings},
     {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns},
     {"pens", l_pens},
     {NULL, NULL}};
