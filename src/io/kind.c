@@ -93,6 +93,8 @@ static bool is_safetensors(const unsigned char *p, size_t n, uint64_t size)
 const struct sy_file_kind *sy_file_kind(const void *head, size_t n, uint64_t size)
 {
     const unsigned char *p = head;
+    if (is_safetensors(p, n, size)) /* its length may be a magic of two bytes: 640, a pickle's */
+        return &safetensors;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (n >= rows[i].at + rows[i].n && !memcmp(p + rows[i].at, rows[i].magic, rows[i].n))
             return &rows[i].kind;
@@ -100,5 +102,5 @@ const struct sy_file_kind *sy_file_kind(const void *head, size_t n, uint64_t siz
         return &zstd_skip;
     if (n >= 4 && !memcmp(p, "PK\3\4", 4))
         return zip_kind(p, n);
-    return is_safetensors(p, n, size) ? &safetensors : NULL;
+    return NULL;
 }
