@@ -46,6 +46,10 @@ enum sy_entry_replay {
     X(SWAP, "swap", HOST, false, SET, "key: mixture's path; expert; values: {the other}")          \
     X(MERGE, "merge", HOST, true, SET,                                                             \
       "key: mixture's path; expert; values: {the other, share, the router's row as well}")         \
+    X(FORCE, "force", HOST, true, SET,                                                             \
+      "key: mixture's path; expert; values: token ids that it gets, none: of its own choice")      \
+    X(FORBID, "forbid", HOST, true, SET,                                                           \
+      "key: mixture's path; expert; values: token ids that it does not get")                       \
     X(MIX, "mix", TRAINER, true, SET, "values[n]: shares of the data sets of a mix")               \
     X(SKIP, "skip", TRAINER, false, SPIKE, "value: a step that is left out")                       \
     X(RULES, "rules", TRAINER, false, SET, "value: SY_RULES of what follows")                      \

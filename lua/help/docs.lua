@@ -484,6 +484,20 @@ docs.entries = {
     .. "fewer than top_k would remain enabled; either is frozen, or the router (router = false: "
     .. "its rows stay); x is disabled.",
    "r.layers[1].experts[1]:enable() r.layers[1].experts[3]:merge(4)"},
+  {"expert:force", "x:force{ids} -> x",
+   "From the next step on, in training, evaluation and generation, a token with one of these ids "
+    .. "(from 0) always goes to x, beside the other experts that the router chooses for it; {} "
+    .. "undoes it. The gate is the router's own, and the gradient flows as ever. Each call says "
+    .. "all ids of this expert; a model that is saved has them, and transformers cannot load it. "
+    .. "Errors: a router that does not choose K experts for a token (expert_choice, top_p, relu); "
+    .. "a token would be forced to more than top_k experts.",
+   "r.layers[1].experts[2]:force{5, 6} r.layers[1].experts[2]:force{}"},
+  {"expert:forbid", "x:forbid{ids} -> x",
+   "The same of tokens that never go to x. Where the router goes by another rule than the largest "
+    .. "scores (hash, sinkhorn), the largest logit of the others takes its place, or without "
+    .. "logits the lowest number. Errors: a token would have fewer than top_k experts to choose "
+    .. "among.",
+   "r.layers[1].experts[2]:forbid{7} r.layers[1].experts[2]:forbid{}"},
   {"router:freeze", "r.layers[l].router:freeze() -> x",
    "Leave the router's parameters as they are, from the next step on and into the journal. A "
     .. "router that is never to learn: router = {\"softmax\", frozen = true}.",

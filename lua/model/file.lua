@@ -19,11 +19,12 @@ local json = require "switchyard.core.json"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local hf = require "switchyard.model.huggingface"
+local rules = require "switchyard.model.token_rules"
 local translate = require "switchyard.model.translate"
 local file = {}
 local empty_list = json.empty_list
 
-local FORMAT = 1
+local FORMAT, RULED = 1, 2 -- of a model with rules of tokens (token_rules.lua)
 
 -- ---- names ----
 
@@ -59,6 +60,7 @@ local function config_text(m, family)
                   single_gate = "score", transformers = reason, languages = m._languages}
   if not m.tokenizer then f.switchyard.tokenizer = false end
   if m._objective and m._objective ~= "next" then f.switchyard.objective = m._objective end
+  if m._rules then f.switchyard.format, f.switchyard.rules = RULED, m._rules end
   if next(m._chosen) then f.switchyard.chosen = m._chosen end
   if m._reads_step then f.switchyard.steps = m:_steps() end
   return json.text(f) .. "\n", reason
@@ -137,8 +139,8 @@ local function read_config(path)
   if type(ours) ~= "table" then
     return malformed(path, "Switchyard did not write it: there is no object \"switchyard\"")
   end
-  if ours.format ~= FORMAT then
-    return malformed(path, "its format is %s, known is %d", ours.format, FORMAT)
+  if ours.format ~= FORMAT and ours.format ~= RULED then
+    return malformed(path, "its format is %s, known are %d and %d", ours.format, FORMAT, RULED)
   end
   if type(ours.family) ~= "string" or type(ours.config) ~= "table" or
     type(ours.inputs) ~= "table" then
@@ -195,6 +197,8 @@ function file.load(path, make)
     if not fine then return malformed(path, "%s", m._objective) end
   end
   m:_were_chosen(ours.chosen)
+  m._rules = rules.read(m, ours.rules)
+  if ours.rules and not m._rules then return malformed(path, "its rules of tokens do not fit") end
   m.tokenizer, m._steps_done = nil, ours.steps
   if ours.tokenizer ~= false then
     m.tokenizer, why, code = tokenizer.load(path .. "/tokenizer.json")

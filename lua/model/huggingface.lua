@@ -136,6 +136,7 @@ function hf.why_not(m, name)
   local list = {}
   foreign(m, list)
   if is_ours(m) then families[name].check(m, name, list) end
+  if m._rules then list[#list + 1] = "tokens are forced to experts, or kept from them" end
   return #list > 0 and table.concat(list, "; ") or nil
 end
 

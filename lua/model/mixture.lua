@@ -368,7 +368,7 @@ local function context_of(d, x, o, router, own, coefficients)
   return context {
     x = flat, E = o.experts, K = o.top_k, N = flat.shape[1], B = B, T = flat.shape[1] // B,
     mode = d.mode, layer = d.layer, options = own, _given = o, _router = router,
-    _coefficients = coefficients,
+    _coefficients = coefficients, _path = table.concat(d.path, "."),
   }
 end
 
@@ -405,6 +405,13 @@ local function learn(ctx, r, pos)
   balance(ctx, r)
 end
 
+-- Rules of tokens (token_rules.lua) hold, or nothing is traced.
+local function check_ruled(d, ctx)
+  if ctx._ruled or not (d.model._rules and d.model._rules[ctx._path]) then return end
+  error(("router '%s' does not choose K experts for a token (ctx:choose, ctx:take): none can be "
+    .. "forced on it or kept from it"):format(ctx._router.name), 0)
+end
+
 --- nn.moe(x (...,C), {experts=E, top_k=K, expert_dim=F, router="softmax", aux=0.01, z=0.001,
 -- capacity=, shared_experts=0, activation="silu", gated=true, expert_bias=, expert_dropout=}):
 -- route every token to K of E experts.  Dropless unless
@@ -422,7 +429,10 @@ function mixture.moe(x, given)
   local name, known = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path, reach)
   d.mixture = {name = name, frozen = router.frozen or rawget(own, "frozen") == true}
   local r = route(ctx)
-  if known then known.router, known.options, known.choice = router, own, ctx:_choice() end
+  check_ruled(d, ctx)
+  if known and d.mode ~= "eval" and d.mode ~= "decode" then
+    known.router, known.options, known.choice = router, own, ctx:_choice()
+  end
   place(ctx, r)
   local y, pos = experts_of(ctx, r)
   if d.probe then d.probe(ctx, r) end

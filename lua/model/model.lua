@@ -17,6 +17,7 @@ local generate = lazy "switchyard.model.generate"
 local sequence = lazy "switchyard.model.sequence"
 local options = require "switchyard.core.options"
 local routing = lazy "switchyard.model.routing"
+local rules = lazy "switchyard.model.token_rules"
 local words = require "switchyard.core.words"
 require "switchyard.model.attention"
 require "switchyard.model.routers"
@@ -285,6 +286,7 @@ function Model:_inputs() return self._encodes and self.cfg.input_context or nil 
 -- d.fields.  d.data: the data set that is to have them, by d.objectives (nil: next tokens).
 -- `after` records as well, or gives the graph to engine.phase.
 function Model:_record(d, B, T, after)
+  if self._rules then rules.prepare(self) end
   d.model, d.inputs = self, {}
   engine.record(d.precision or "fp32", function(graph)
     d.graph = graph

@@ -59,6 +59,7 @@ local fields = require "switchyard.core.fields"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local routing = require "switchyard.model.routing"
+local rules = require "switchyard.model.token_rules"
 
 local methods = {}
 local Context = fields.class("ctx", methods, "x E K N B T mode layer options")
@@ -103,8 +104,9 @@ function methods:choose(scores)
     self._chosen = self._forced
     return scores:gather(-1, self._forced), self._forced
   end
-  local values, experts = scores:topk(self.K, -1)
-  local other = self:_other_than(experts)
+  local ruled = self:_by_rule()
+  local values, experts = (ruled and rules.scores(self, ruled, scores) or scores):topk(self.K, -1)
+  local other = self:_other_than(experts) or ruled and experts
   self._chosen = other or experts
   if other then return scores:gather(-1, other), other end
   return values, experts
@@ -112,8 +114,23 @@ end
 
 function methods:take(experts)
   self._taken, self._choices = true, self.E
+  experts = not self._forced and self:_obey(experts) or experts
   self._chosen = self._forced or self:_other_than(experts) or experts
   return self._chosen
+end
+
+-- Which tokens are forced to experts of this mixture, or kept from them (token_rules.lua), or nil.
+function methods:_by_rule()
+  local d = nn.description()
+  local t = d and d.model and d.model._rules and rules.table(d.model, self._path, self.E)
+  self._ruled = self._ruled or t and true
+  return t
+end
+
+-- Experts (N,K) that another rule chose, as these want it.
+function methods:_obey(experts)
+  local t = self:_by_rule()
+  return t and rules.taken(self, t, experts) or experts
 end
 
 -- What a probe (lua/lab/probe.lua) puts in the place of a token's experts, or nil; a router that is
@@ -301,12 +318,12 @@ end
 
 function methods:balanced(even, plain)
   local by_evaluation = self:setting "balanced_eval"
-  if self.mode == "decode" or nn.description().as_written then return plain() end
+  if self.mode == "decode" or nn.description().as_written then return self:_obey(plain()) end
   if self.mode == "eval" then
-    return by_evaluation:gt(0.5):where(even(self.B), plain())
+    return self:_obey(by_evaluation:gt(0.5):where(even(self.B), plain()))
   end
   if self.mode == "train" then say_balanced(self) end
-  local experts, others = self:take(even(1)), plain()
+  local experts, others = self:take(even(1)), self:_obey(plain())
   local same = experts:view(self.N, -1, 1):eq(others:view(self.N, 1, -1)):cast("f32"):sum(-1)
   nn.observe("agreement", self:mean(same:mean(-1)))
   return experts

@@ -237,7 +237,8 @@ end
 local function model_config(m, code)
   local fine, cfg = pcall(json.plain, m.cfg, "config", "model")
   return {family = m.family, config = fine and cfg or nil, why = not fine and tostring(cfg) or nil,
-          chosen = next(m._chosen) and m._chosen or nil, code = family_file(m, code)}
+          chosen = next(m._chosen) and m._chosen or nil, rules = m._rules,
+          code = family_file(m, code)}
 end
 
 --- The configuration of a run as a table of plain values.  initial: hash of the state it begins
@@ -508,6 +509,7 @@ function directory.model(what, path, config, code)
   end
   m.tokenizer = load_tokenizer(what, path, config.tokenizer.model)
   m:_were_chosen(config.model.chosen)
+  m._rules = config.model.rules
   return m
 end
 

@@ -13,6 +13,7 @@
 --     each element's place, so threads do not matter.
 
 local engine = require "switchyard.engine"
+local rules = require "switchyard.model.token_rules"
 local parts = {}
 
 --- The mixture of a key, its path and a point; the number of its layer.
@@ -111,6 +112,16 @@ end
 function parts.merge(m, h, e)
   local other, share, router = table.unpack(e.values:table())
   blend(m, h, e, e.expert, math.tointeger(other), share, router == 1)
+end
+
+local function path_of(e) return e.key:sub(1, -2) end
+
+--- The rules of tokens (lua/model/token_rules.lua) after an entry with these values.
+function parts.ruled(all, e, values)
+  local list = {}
+  for i, v in ipairs(values and values:table() or {}) do list[i] = math.tointeger(v) end
+  if e.kind == "swap" then return rules.swapped(all, path_of(e), e.expert, list[1]) end
+  return rules.with(all, path_of(e), e.expert, e.kind, list)
 end
 
 --- An entry of kind swap: values {other}.

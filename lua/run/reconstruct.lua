@@ -93,8 +93,19 @@ for _, verb in ipairs {"clone", "swap", "merge"} do
     local m, h = r._m, r._h
     m:_quietly(function()
       parts[verb](m, h, e)
+      if verb == "swap" and m._rules then
+        m._rules = parts.ruled(m._rules, e, e.values)
+        Run._replan(r)
+      end
       h:record(e)
     end)
+  end
+end
+
+for _, verb in ipairs {"force", "forbid"} do
+  host[enum.entry[verb:upper()]] = function(r, e)
+    r._m._rules = parts.ruled(r._m._rules, e, e.values)
+    Run._replan(r, function() r._h:record(e) end)
   end
 end
 
@@ -180,9 +191,22 @@ local function shape_at(config, journal)
   return shape
 end
 
---- A plan as the checkpoint was made with.  always: whatever the shape seems to be, for a change
--- may have ended half done.
-local function reshape(r, image, always)
+-- Which tokens are forced to experts at the end of the journal of a checkpoint (in `path`, where
+-- the values of entries are).
+local function rules_at(config, journal, path)
+  local all, values = config.model.rules, nil
+  for i, e in ipairs(journal) do
+    if e.kind == enum.entry.FORCE or e.kind == enum.entry.FORBID or e.kind == enum.entry.SWAP then
+      values = values or assert(tensor.load(path .. "/state.safetensors"))
+      all = parts.ruled(all, e, values["journal." .. i])
+    end
+  end
+  return all
+end
+
+--- A plan as the checkpoint in `path` was made with.  always: whatever the shape seems to be, for a
+-- change may have ended half done.
+local function reshape(r, path, image, always)
   local h, cfg, other = r._h, r._m.cfg, always
   for name in pairs(PLAN) do
     if h:get(name) ~= image.hyper[name] then
@@ -197,7 +221,11 @@ local function reshape(r, image, always)
       other = true
     end
   end
-  if other then Run._replan(r) end
+  local rules = rules_at(r._config, image.journal, path)
+  if other or r._m._rules or rules then
+    r._m._rules = rules
+    Run._replan(r)
+  end
 end
 
 -- Values of nn.input as the programs have them, for those of the model.
@@ -211,7 +239,7 @@ local function read_inputs(r)
 end
 
 local function load(r, path, image, force)
-  reshape(r, image, force)
+  reshape(r, path, image, force)
   local ok, why, code = r._h:load(path, force)
   if ok then read_inputs(r) end
   if code == "STATE" then
@@ -345,7 +373,7 @@ return {
   has_effect = has_effect, all_entries = all_entries, drop_undo = drop_undo,
   stored_journal = stored_journal, behind = behind, before = before, apply = apply,
   progress = progress, walk = walk, go_through = go_through,
-  read_whole = read_whole, base = base, shape_at = shape_at, reshape = reshape,
+  read_whole = read_whole, base = base, shape_at = shape_at, rules_at = rules_at, reshape = reshape,
   read_inputs = read_inputs, load = load,
   must_load = must_load, renew = renew, wait_still = wait_still,
   check_start = check_start, make = make, open = open, guarded = guarded, alone = alone,

@@ -59,7 +59,7 @@ end
 -- The same by force, and the journal says so.
 local function force_state(r, p, why)
   local h = r._h
-  if p.from then reconstruct.reshape(r, p.image) end
+  if p.from then reconstruct.reshape(r, p.from, p.image) end
   h:repeating(false)
   if p.from then
     assert(h:load(p.from, true))

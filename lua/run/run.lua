@@ -20,6 +20,7 @@ local directory = lazy "switchyard.run.directory"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
 local teacher = lazy "switchyard.run.teacher"
+local verbs = require "switchyard.run.verbs"
 local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
@@ -684,6 +685,7 @@ local function set_live(r, name, value)
   local cfg = r._m.cfg
   local old = cfg[name]
   live.check("train", name, value, cfg, name == "top_k" and most_experts(r))
+  if name == "top_k" then verbs.check_top_k(r._m, value) end
   value = live.value(name, value)
   cfg[name] = live.after(name, old, value)
   set_shape(r, function() cfg[name] = old end, function()

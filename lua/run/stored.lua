@@ -123,6 +123,7 @@ function stored.model(what, name, code, step)
   if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
   local m = directory.model(what, path, config, code)
   for k, v in pairs(reconstruct.shape_at(config, image.journal)) do m.cfg[k] = v end
+  m._rules = reconstruct.rules_at(config, image.journal, from)
   local list = {}
   for i, p in ipairs(m.params) do list[i] = {m._info[i].name, p} end
   local ok, state

@@ -119,12 +119,16 @@ end
 
 local function mask(e, what)
   verbs.check_run(e, what)
+  if what == "disable" then verbs.check_without(e, what, e.number) end
   set_mask(e, what == "disable", what, e.number)
   return e
 end
 
 local function merge(e, other, given)
-  return verbs.merge(e, other, given, function(one, n) set_mask(one, true, "merge", n) end)
+  return verbs.merge(e, other, given, function(one, n)
+    verbs.check_without(one, "merge", n)
+    set_mask(one, true, "merge", n)
+  end)
 end
 
 --- expert:disable(): no token is sent to it from the next step on;  expert:enable() undoes it
@@ -147,6 +151,11 @@ function methods:swap(...) return options.call(verbs.swap, self, ...) end
 --- expert:merge(other, {share=0.5, router=true}): it becomes the mean of both, and the other is
 -- disabled
 function methods:merge(...) return options.call(merge, self, ...) end
+
+--- expert:force{ids}: tokens of these ids always go to it, expert:forbid{ids}: never; {}: as the
+-- router chooses
+function methods:force(ids) return options.call(verbs.rule, self, "force", ids) end
+function methods:forbid(ids) return options.call(verbs.rule, self, "forbid", ids) end
 
 -- ---- the router of a layer ----
 

@@ -8,6 +8,7 @@ local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
 local parts = require "switchyard.run.expert_parts"
 local routing = require "switchyard.model.routing"
+local rules = require "switchyard.model.token_rules"
 
 local verbs = {}
 
@@ -146,6 +147,9 @@ function verbs.swap(e, other)
     text = ("swap %s %d<->%d"):format(verbs.place(e), e.number, other)}, function(m, h, entry)
       parts.swap(m, h, entry)
       swap_inputs(e, other)
+      if not m._rules then return end
+      m._rules = rules.swapped(m._rules, e._moe.path, e.number, other)
+      getmetatable(e.run)._replan(e.run)
     end)
 end
 
@@ -186,6 +190,98 @@ function verbs.merge(e, other, given, disable)
       disable(e, other)
       parts.merge(m, h, entry)
     end)
+end
+
+-- ---- tokens that an expert gets, or does not ----
+
+-- Ids of force and forbid: none twice, in their order.
+local function read_ids(e, what, given)
+  local V, list, seen = e.run._m.cfg.vocab, {}, {}
+  if type(given) ~= "table" then
+    error(("%s: takes a list of token ids, got %s"):format(what, type(given)), 0)
+  end
+  for i = 1, engine.length(what, given) do
+    local id = math.type(given[i]) and math.tointeger(given[i])
+    if not id or id < 0 or id >= V then
+      error(("%s: token %d is %s, must be from 0 to %d"):format(what, i, tostring(given[i]), V - 1),
+        0)
+    end
+    if not seen[id] then list[#list + 1] = id end
+    seen[id] = true
+  end
+  table.sort(list)
+  return list
+end
+
+local function count_on(on)
+  local n = 0
+  for _, v in ipairs(on) do n = n + (v and 1 or 0) end
+  return n
+end
+
+-- What is wrong with these rules of a mixture, or nil; K: its top_k; off: the number of an expert
+-- that is to be disabled.
+local function wrong_with(m, moe, all, K, off)
+  local enabled = {}
+  for i, v in ipairs(m.inputs["mask." .. moe.place]:table()) do enabled[i] = v == 0 and i ~= off end
+  return rules.wrong(all[moe.path], moe.experts, K, enabled, moe.reach or count_on)
+end
+
+local function check_rules(e, what, all, off)
+  local wrong = wrong_with(e.run._m, e._moe, all, e._moe.top_k, off)
+  if wrong then error(("%s: %s: %s"):format(what, verbs.place(e), wrong), 0) end
+end
+
+local function check_obeys(e, what)
+  if e._moe.choice then return end
+  error(("%s: router '%s' does not choose K experts for a token: none can be forced on it or kept "
+    .. "from it"):format(what, e._moe.router.name), 0)
+end
+
+--- Raise where rules of tokens would not hold any more without expert `number`.
+function verbs.check_without(e, what, number)
+  if e.run._m._rules then check_rules(e, what, e.run._m._rules, number) end
+end
+
+--- The same with another K.
+function verbs.check_top_k(m, K)
+  for layer, list in pairs(m._rules and m._moe or {}) do
+    for _, moe in ipairs(list) do
+      local wrong = wrong_with(m, moe, m._rules, K)
+      if wrong then
+        error(("top_k: %s: %s"):format(engine.place(layer, moe.name, m._labels[layer]), wrong), 0)
+      end
+    end
+  end
+end
+
+local SAID = 6 -- ids of a mark
+
+local function ids_text(ids)
+  if #ids == 0 then return "no token any more" end
+  local text = table.concat(ids, ", ", 1, math.min(#ids, SAID))
+  return "tokens " .. text .. (#ids > SAID and (", %d more"):format(#ids - SAID) or "")
+end
+
+--- e:force(ids), e:forbid(ids)
+function verbs.rule(e, what, given)
+  verbs.check_run(e, what)
+  local r, m, ids = e.run, e.run._m, read_ids(e, what, given)
+  local was, path = m._rules, e._moe.path
+  local before = rules.of(m, path, e.number)[what] or {}
+  if table.concat(before, " ") == table.concat(ids, " ") then return e end -- as it is
+  local all = rules.with(was, path, e.number, what, ids)
+  check_obeys(e, what)
+  if all then check_rules(e, what, all) end
+  m._rules = all
+  local ok, why = pcall(getmetatable(r)._replan, r, function()
+    r._h:record{kind = what, key = path .. ".", expert = e.number,
+                values = #ids > 0 and tensor(ids):cast "f32" or nil,
+                text = ("%s %s %d: %s"):format(what, verbs.place(e), e.number, ids_text(ids))}
+  end)
+  if ok then return e end
+  m._rules = was
+  error(why, 0)
 end
 
 return verbs
