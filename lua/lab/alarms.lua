@@ -235,29 +235,41 @@ end
 
 -- ---- the list ----
 
--- Those that another process can set again, for the store; of the others how many there are.
+-- What another process needs to set an alarm again, or nil: it has a function.
+local function stored_one(a)
+  local when, run = {}, {}
+  for i, c in ipairs(a._conditions or {}) do when[i] = short(c) end
+  for i, x in ipairs(a._actions) do
+    local set = x.row.name == "set" and x.value or {}
+    for _, v in pairs(set) do
+      if type(v) == "userdata" then return nil end
+    end
+    if x.row.name == "call" then return nil end
+    run[i] = x.value == nil and x.row.name or {[x.row.name] = x.value}
+  end
+  return a._conditions and {when = when, run = run, again = a.again, name = a._named}
+end
+
+-- For the store: those, and how many others there are.
 local function stored(r)
   local list, others = {}, 0
   for _, a in ipairs(list_of(r)) do
-    local whole = a._conditions ~= nil
-    for _, x in ipairs(a._actions) do whole = whole and x.row.name ~= "call" end
-    for _, x in ipairs(whole and a._actions or {}) do
-      for _, v in pairs(x.row.name == "set" and x.value or {}) do
-        whole = whole and type(v) ~= "userdata"
-      end
-    end
-    if whole then
-      local when, run = {}, {}
-      for i, c in ipairs(a._conditions) do when[i] = short(c) end
-      for i, x in ipairs(a._actions) do
-        run[i] = x.value == nil and x.row.name or {[x.row.name] = x.value}
-      end
-      list[#list + 1] = {when = when, run = run, again = a.again, name = a._named}
-    else
-      others = others + 1
-    end
+    local one = stored_one(a)
+    list[#list + 1] = one
+    if not one and not a._alert then others = others + 1 end
   end
-  return {list = #list > 0 and list or json.empty_list, others = others}
+  return json.text {list = #list > 0 and list or json.empty_list, others = others}
+end
+
+local NONE = json.text {list = json.empty_list, others = 0}
+
+local function keep(r)
+  local text = r._store and not rawget(r, "_alarms_kept") and stored(r)
+  if not text or text == (rawget(r, "_alarms_text") or NONE) then return end
+  rawset(r, "_alarms_text", text)
+  local n = #list_of(r)
+  r._store:add("events", r._h:status().step, "alarms",
+    ("%d alarm%s"):format(n, n == 1 and " acts" or "s act"), text)
 end
 
 local function changed(r, list)
@@ -268,11 +280,7 @@ local function changed(r, list)
   end
   r._h:watch(ids)
   rawset(r, "_border", #ids > 0 and border or nil)
-  if r._store and not rawget(r, "_alarms_kept") then
-    r._store:add("events", r._h:status().step, "alarms", ("%d alarm%s"):format(#list,
-      #list == 1 and " acts" or "s act"),
-      json.text(stored(r)))
-  end
+  keep(r)
 end
 
 --- a:remove(): it acts no more; also from within itself, and more than once
@@ -303,13 +311,15 @@ local function make(r, given)
   return a
 end
 
---- alarm(r, {when=, run=, every=, again=, name=}) -> alarm
-function alarms.alarm(r, given)
+--- alarm(r, {when=, run=, every=, again=, name=}) -> alarm; alert: the prompt's :alert made it,
+-- which lists them apart and keeps none.
+function alarms.alarm(r, given, alert)
   if getmetatable(r) ~= Run then error("alarm: argument 1 must be a live run", 2) end
   local a = options.call(make, r, given)
   if not a._conditions then
     a._hook = options.call(hooks.add, r, a.every, function(run) look(a, run) end, true)
   end
+  a._alert = alert == "alert"
   local all = {table.unpack(list_of(r))}
   all[#all + 1] = a
   changed(r, all)
@@ -344,6 +354,7 @@ function alarms.again(r)
     end
   end
   rawset(r, "_alarms_kept", nil)
+  rawset(r, "_alarms_text", newest)
   if set > 0 then
     engine.event(r.name, "note", ("%d alarm%s that act%s: set again; alarms(r) lists them")
       :format(set, set == 1 and "" or "s", set == 1 and "s" or ""))

@@ -120,10 +120,9 @@ local function fork(o, r)
   return method("fork", r)(r, o or {})
 end
 
--- ---- alerts: a condition over a run's fields, looked at between two steps ----
+-- ---- alerts: alarms (lua/lab/alarms.lua) that ring: a condition over a run's fields ----
 
-local alerts = setmetatable({}, {__mode = "k"}) -- run -> list of {text, test, held}
--- steps at which a condition must not hold before it rings again: a loss jumps about its trend
+-- Steps at which a condition must not hold before it rings again: a loss jumps about its trend.
 local CALM = 100
 
 -- Fields of the run first, then globals; a number that is not there yet is NaN, of which every
@@ -167,56 +166,34 @@ local function condition(what, text, r)
   return f
 end
 
-local function remove_alert(r, gone)
-  local list = alerts[r]
-  for i, a in ipairs(list or {}) do
-    if a == gone then table.remove(list, i) break end
+-- Those that alert made, of a run.
+local function alerts(r)
+  local list = {}
+  for _, a in ipairs(acting.list(r)) do
+    if a._alert then list[#list + 1] = a end
   end
-  if list and #list == 0 then
-    list.hook:remove()
-    alerts[r] = nil
-  end
-end
-
--- One whose condition raises says so once.
-local function check_alert(r, a)
-  local ok, fires = pcall(a.test, r)
-  if not ok then
-    remove_alert(r, a)
-    return print(("[%s] alert at step %d: %s: taken away: %s"):format(r.name, r.step, a.text,
-      tostring(fires)))
-  end
-  local rings = fires and not (a.held and r.step - a.held <= CALM)
-  if fires then a.held = r.step end
-  if rings then
-    print(("[%s] alert at step %d: %s (loss %.4g)\a"):format(r.name, r.step, a.text,
-      r.loss or 0 / 0))
-  end
-end
-
-local function check_alerts(r)
-  for _, a in ipairs {table.unpack(alerts[r] or {})} do check_alert(r, a) end
+  return list
 end
 
 local function alert(text, r)
   r = a_run("alert", r)
   if text == nil then
     local lines = {}
-    for i, a in ipairs(alerts[r] or {}) do lines[i] = a.text end
+    for i, a in ipairs(alerts(r)) do lines[i] = a.name end
     return #lines > 0 and table.concat(lines, "\n") or "no alerts"
   end
   if text == false or text == "off" then
-    if alerts[r] then alerts[r].hook:remove() end
-    alerts[r] = nil
+    for _, a in ipairs(alerts(r)) do a:remove() end
     return
   end
   local test = type(text) == "function" and text or condition("alert", text, r)
   local ok, value = pcall(test, r)
   if not ok then engine.error("alert: " .. tostring(value)) end
-  if not alerts[r] then
-    alerts[r] = {hook = hooks.add(r, 1, check_alerts, true)}
+  local function when(run)
+    return test(run) and ("loss %.4g"):format(run.loss or 0 / 0)
   end
-  table.insert(alerts[r], {text = type(text) == "string" and trim(text) or "function", test = test})
+  acting.alarm(r, {when = when, run = "bell", again = CALM,
+    name = type(text) == "string" and trim(text) or nil}, "alert")
 end
 
 -- ---- what there is ----
@@ -322,8 +299,8 @@ row("alert", "CONDITION", "alert(condition, r)", "Print a line and ring when the
   .. "the fields of the newest run (loss, val_loss, grad_norm, tok_s, load_max_mean, dead ...) "
   .. "becomes true, looked at after each step; again when it has not been so for 100 steps. "
   .. "Without one: those that are set; off: none. alert(condition, r) is for another run; the "
-  .. "condition may be a function of the run. One that raises at a step is told once and taken "
-  .. "away. Errors: an unknown field, wherever it stands.", alert,
+  .. "condition may be a function of the run. It is an alarm(r, {when=, run = \"bell\"}): ?alarm "
+  .. "has what else may be done. Errors: an unknown field, wherever it stands.", alert,
   {read = alert_arguments, example = 'alert("loss > 4 or dead > 3", r)'})
 row("hooks", "[RUN]", "hooks(r)",
   "The functions that every(r, n, f) calls between steps, by number: hooks(r)[1]:remove() takes "
