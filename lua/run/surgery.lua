@@ -246,7 +246,11 @@ local function layer_of(r, l)
     return fields.object(Mixture, {name = list[i].name or "", load = load_of(r, l, list[i].name),
                                    experts = experts_of(r, l, list[i]),
                                    router = router_of(r, l, list[i])})
-  end, "the mixtures are the model's")
+  end, "the mixtures are the model's", function(name)
+    for i = 1, type(name) == "string" and #list or 0 do
+      if (list[i].name or "") == name then return i end
+    end
+  end)
   return out
 end
 

@@ -396,7 +396,7 @@ static struct sy_heat heat_of(const struct sy_panel *p, double largest)
                             .ctx = t->run,
                             .number_columns = true,
                             .selected = source ? -1 : p->layer < t->rows ? p->layer : 0,
-                            .cursor = -1};
+                            .cursor = sy__menu_expert(p)};
 }
 
 int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, int y)

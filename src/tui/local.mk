@@ -13,4 +13,5 @@ libtui_a_SOURCES += %D%/screen.h %D%/screen.c %D%/sgr.h %D%/sgr.c %D%/scroll.h %
     %D%/input.h %D%/input.c
 libtui_a_SOURCES += %D%/visible_range.c
 libtui_a_SOURCES += %D%/marks.c
+libtui_a_SOURCES += %D%/experts_menu.c
 libtui_a_SOURCES += %D%/run_series.c %D%/losses.c %D%/over_time_view.c

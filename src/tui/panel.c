@@ -275,6 +275,8 @@ void sy_panel_draw(struct sy_panel *p, struct sy_grid *g)
     else
         sy__views_draw(p, g);
     sy__bars_draw(p, g);
+    if (p->menu)
+        sy__menu_draw(p, g);
     if (p->help)
         sy__help_draw(p, g);
 }
@@ -300,6 +302,7 @@ void sy_panel_set_pane_mode(struct sy_panel *p, bool on)
 {
     if (p->pane_mode != on) {
         p->pane_mode = on;
+        p->menu = false;
         p->message[0] = 0;
         p->cursor = on ? p->cursor : -1;
         if (!on && p->full) { /* the prompt wants its scrollback */
@@ -352,6 +355,11 @@ void sy_panel_show_help(struct sy_panel *p, bool on)
 bool sy_panel_help(const struct sy_panel *p)
 {
     return p->help;
+}
+
+bool sy_panel_over(const struct sy_panel *p)
+{
+    return p->help || p->menu;
 }
 
 static bool inside(struct sy_rect r, int x, int y)

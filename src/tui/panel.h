@@ -109,12 +109,14 @@ enum sy_request_kind {
     SY_REQ_PLAIN,  /* plain screen */
     SY_REQ_SCROLL, /* step: pages; down is positive */
     SY_REQ_CLEAR,  /* an empty view of the scrollback */
-    SY_REQ_EDITOR  /* the line in an editor */
+    SY_REQ_EDITOR, /* the line in an editor */
+    SY_REQ_TYPE    /* `text` to the prompt, to be entered there */
 };
 struct sy_request {
     enum sy_request_kind kind;
     char run[65];
     int64_t step;
+    char text[192];
     bool said; /* the status line tells what was done */
 };
 /* Do it; *req says what is left for the caller.  false: no such action here (the key is not ours).
@@ -134,6 +136,8 @@ int sy_panel_losses(struct sy_panel *p, int losses, struct sy_err *err);
 /* Show or hide the list of keys. */
 void sy_panel_show_help(struct sy_panel *p, bool on);
 bool sy_panel_help(const struct sy_panel *p);
+/* Is something drawn over the areas of others: the list of keys, or a menu? */
+bool sy_panel_over(const struct sy_panel *p);
 /* A click at x, y of the screen: focus, or the cursor of a chart.  false: not on a pane. */
 bool sy_panel_click(struct sy_panel *p, int x, int y);
 

@@ -404,6 +404,28 @@ static void scroll_pages(struct sy_panel *p, int by)
     p->asked->step = by;
 }
 
+static void open_menu(struct sy_panel *p, int by)
+{
+    (void)by;
+    const char *why = sy__menu_open(p);
+    if (why)
+        say_in_panel(p, why);
+    else if (!sy__shows(p, SY__EXPERTS))
+        choose_view(p, SY__EXPERTS);
+}
+
+/* Keys while the menu is open; all others do nothing. */
+static void act_on_menu(struct sy_panel *p, enum sy_action a, struct sy_request *req)
+{
+    int experts = (a == SY_ACT_CURSOR_RIGHT) - (a == SY_ACT_CURSOR_LEFT);
+    int lines = (a == SY_ACT_CURSOR_DOWN) - (a == SY_ACT_CURSOR_UP);
+    sy__menu_move(p, experts, lines);
+    if (a == SY_ACT_FULL && sy__menu_line(p, req->text, sizeof req->text))
+        req->kind = SY_REQ_TYPE;
+    if (a == SY_ACT_FULL || a == SY_ACT_LEAVE || a == SY_ACT_VERBS)
+        p->menu = false;
+}
+
 static const struct {
     action f;
     int by;
@@ -435,6 +457,7 @@ static const struct {
     [SY_ACT_PANEL6] = {choose_view, SY__MEMORY},
     [SY_ACT_HEAT] = {heat_mode, 0},
     [SY_ACT_APART] = {losses_apart, 0},
+    [SY_ACT_VERBS] = {open_menu, 0},
     [SY_ACT_MARK] = {mark_step, 0},
     [SY_ACT_PAUSE] = {pause_run, 0},
     [SY_ACT_OVERLAY] = {overlay_runs, 0},
@@ -460,9 +483,13 @@ bool sy_panel_action(struct sy_panel *p, enum sy_action a, struct sy_request *re
         p->dirty = true;
         return true;
     }
+    p->dirty = true;
+    if (p->menu) {
+        act_on_menu(p, a, req);
+        return true;
+    }
     p->asked = req;
     actions[a].f(p, actions[a].by);
     p->asked = NULL;
-    p->dirty = true;
     return true;
 }

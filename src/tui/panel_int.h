@@ -86,6 +86,8 @@ struct sy_panel {
 
     /* what panel_actions.c changes */
     bool pane_mode, one, full, help, fit;
+    bool menu;        /* of an expert's verbs (experts_menu.c) */
+    int expert, verb; /* of it, from 0 */
     bool follow;
     double x0, x1; /* when not fit; in units of x_kind of the run in front */
     enum sy_x_kind x_kind;
@@ -157,6 +159,14 @@ bool sy__table_read(struct sy_panel *p);
 void sy__experts_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
 int sy__experts_row_at(const struct sy_panel *p, const struct sy__slot *slot, int y); /* or -1 */
 void sy__heat_free(struct sy_panel *p);
+
+/* experts_menu.c.  Opens it, or says why not. */
+const char *sy__menu_open(struct sy_panel *p);
+int sy__menu_expert(const struct sy_panel *p); /* from 0; -1: it is not open */
+void sy__menu_move(struct sy_panel *p, int experts, int lines);
+/* The line that does it, as far as it is known; false: there is no expert. */
+bool sy__menu_line(const struct sy_panel *p, char *out, size_t size);
+void sy__menu_draw(const struct sy_panel *p, struct sy_grid *g);
 
 /* over_time_view.c */
 bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);

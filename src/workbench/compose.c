@@ -218,7 +218,7 @@ void sy__compose(struct sy_workbench *d, double now)
     tell_busy(d, now);
     struct sy_input in = input_now(d);
     lay_out(d, &in);
-    bool panel = frame_wanted(d, now), help = sy_panel_help(d->panel);
+    bool panel = frame_wanted(d, now), help = sy_panel_over(d->panel);
     if (sy_scroll_changed(d->scroll))
         d->redraw_scroll = true;
     if (scroll_moved(d))

@@ -58,6 +58,20 @@ static void edit_line(struct sy_workbench *d)
     sy_free(text);
 }
 
+/* A line that is half typed is not lost for it. */
+static void type_line(struct sy_workbench *d, const char *text)
+{
+    struct sy_line_view v;
+    sy_line_view(&v);
+    if (v.n) {
+        sy_workbench_message("the prompt holds a line: enter it, or clear it (C-u), first");
+        return;
+    }
+    sy_panel_set_pane_mode(d->panel, false);
+    sy__act_on_panes(d);
+    sy_line_set_text(text);
+}
+
 static bool answer_request(struct sy_workbench *d, const struct sy_request *r)
 {
     switch (r->kind) {
@@ -84,6 +98,9 @@ static bool answer_request(struct sy_workbench *d, const struct sy_request *r)
         return true;
     case SY_REQ_EDITOR:
         edit_line(d);
+        return true;
+    case SY_REQ_TYPE:
+        type_line(d, r->text);
         return true;
     default:
         return false;

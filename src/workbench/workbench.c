@@ -388,10 +388,10 @@ static void after_keys(struct sy_workbench *d)
 static void take_keys(struct sy_workbench *d)
 {
     for (int i = 0; i < KEYS_AT_ONCE && goes_on(d); i++) {
-        bool help = sy_panel_help(d->panel);
+        bool over = sy_panel_over(d->panel);
         d->popup.fresh = false;
         sy_line_read();
-        if (help && !sy_panel_help(d->panel)) /* it lay over all of the screen */
+        if (over && !sy_panel_over(d->panel)) /* it lay over what others draw */
             d->relayout = true;
         after_keys(d);
         if (!readable(sy_capture_in()))

@@ -230,6 +230,25 @@ static void full_screen(void)
     act(&stage, SY_ACT_AXIS, 1);
 }
 
+/* The verbs of layer 3's fifth expert. */
+static void open_menu(int w, int h, struct sy_theme look)
+{
+    open_stage(&stage, w, h, look, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_PANEL2, 1);
+    act(&stage, SY_ACT_CURSOR_DOWN, 2);
+    act(&stage, SY_ACT_VERBS, 1);
+    act(&stage, SY_ACT_CURSOR_RIGHT, 4);
+    act(&stage, SY_ACT_CURSOR_DOWN, 5);
+}
+
+static void with_menu(void) { open_menu(80, 24, fine); }
+static void with_menu_large(void) { open_menu(200, 60, fine); }
+static void with_menu_ascii(void)
+{
+    open_menu(60, 10, (struct sy_theme){SY_SYMBOLS_ASCII, 0, false});
+}
+
 static void dense(void)
 {
     stage.run[0].layers = -1;
@@ -353,6 +372,9 @@ static const struct scene {
               {"64x128", many_experts},
               {"20-runs", many_runs},
               {"full-screen", full_screen},
+              {"menu", with_menu},
+              {"menu-200x60", with_menu_large},
+              {"menu-ascii", with_menu_ascii},
               {"dense", dense},
               {"empty", nothing},
               {"help", with_help},
@@ -752,6 +774,44 @@ static void keys(void)
     close_stage(&stage);
 }
 
+/* The verbs of an expert: what goes to the prompt. */
+static void menu_keys(void)
+{
+    struct sy_request req;
+    with_menu();
+    struct sy_panel *p = stage.panel;
+    sy_panel_action(p, SY_ACT_PAUSE, &req);
+    tap_ok(req.kind == SY_REQ_NONE && sy_panel_over(p), "other keys do nothing while it is open");
+    sy_panel_action(p, SY_ACT_FULL, &req);
+    tap_ok(req.kind == SY_REQ_TYPE && !sy_panel_over(p), "Enter is for the prompt");
+    tap_is_str(req.text, "runs \"bold-ferret\".layers[3].experts[5]:clone(", "the line so far");
+    act(&stage, SY_ACT_VERBS, 1);
+    act(&stage, SY_ACT_CURSOR_LEFT, 5);
+    act(&stage, SY_ACT_CURSOR_UP, 1);
+    sy_panel_action(p, SY_ACT_FULL, &req);
+    tap_ok(!strncmp(req.text, "runs \"bold-ferret\".layers[3].experts[", 37) &&
+               strstr(req.text, "]:forbid{"),
+           "both go around: %s", req.text);
+    act(&stage, SY_ACT_VERBS, 1);
+    sy_panel_action(p, SY_ACT_LEAVE, &req);
+    tap_ok(!sy_panel_over(p) && sy_panel_pane_mode(p), "Esc closes it, and no more");
+    act(&stage, SY_ACT_VERBS, 1);
+    sy_panel_set_pane_mode(p, false);
+    tap_ok(!sy_panel_over(p), "it goes with pane mode");
+    close_stage(&stage);
+    dense();
+    sy_panel_action(stage.panel, SY_ACT_VERBS, &req);
+    tap_ok(!sy_panel_over(stage.panel) && strstr(stage.panel->message, "no experts"),
+           "of a dense run there is none");
+    close_stage(&stage);
+    with_menu();
+    act(&stage, SY_ACT_LEAVE, 1);
+    sy_panel_set_only_panes(stage.panel);
+    sy_panel_action(stage.panel, SY_ACT_VERBS, &req);
+    tap_ok(!sy_panel_over(stage.panel), "nor where there is no prompt");
+    close_stage(&stage);
+}
+
 /* Of two keys that are one function's each does its own part. */
 static void directions(void)
 {
@@ -966,6 +1026,7 @@ int main(void)
     largest_of_sources();
     sources_by_experts();
     keys();
+    menu_keys();
     directions();
     rewind_run();
     hostile();
