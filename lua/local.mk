@@ -154,3 +154,5 @@ lua_sources += %D%/lab/bakeoff_run.lua
 lua_sources += %D%/lab/bakeoff_spec.lua
 lua_sources += %D%/lab/bakeoff_text.lua
 lua_sources += %D%/lab/svg.lua
+lua_sources += %D%/lab/trace_file.lua
+lua_sources += %D%/lab/trace_diff.lua

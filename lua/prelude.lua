@@ -37,7 +37,8 @@ specialization = late("lab.specialization", "of")
 coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_experts", "of")
 
 local traced = late("lab.trace", "trace")
-trace = setmetatable({}, {__call = function(_, ...) return traced(...) end})
+trace = setmetatable({load = late("lab.trace_file", "load"), diff = late("lab.trace_diff", "diff")},
+                     {__call = function(_, ...) return traced(...) end})
 bakeoff = late("lab.bakeoff", "bakeoff")
 
 local function is(class) return function(v) return getmetatable(v) == class end end

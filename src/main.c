@@ -279,9 +279,14 @@ static int run_chunks(struct lua_State *L, const struct plan *p, int argc, char 
         r = p->chunks[i].option == OPT_REQUIRE
                 ? sy_chunk_require(L, p->chunks[i].text)
                 : sy_chunk_text(L, p->chunks[i].text, strlen(p->chunks[i].text), "=(command line)");
-    if (p->command)
+    if (p->command) {
+        char pens[SY_HOST_PENS];
+        int columns;
+        sy_command_terminal(pens, sizeof pens, &columns);
+        sy_host_set_pens(pens);
+        sy_host_set_columns(columns);
         r = sy_chunk_command(L, argv + p->script, argc - p->script);
-    else if (r == SY_CHUNK_DONE && scripted) {
+    } else if (r == SY_CHUNK_DONE && scripted) {
         const char *name = argv[p->script];
         int nargs = argc - p->script - 1;
         if (p->interactive && p->terminal && strcmp(name, "-"))

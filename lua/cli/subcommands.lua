@@ -1,5 +1,5 @@
--- switchyard resume | replay | generate | bakeoff | export: the commands that need Lua.  src/main.c
--- calls run(name, words...) and has already taken the options of every command (--runs, --json,
+-- switchyard resume | replay | generate | trace | bakeoff | export: the commands that need Lua.
+-- src/main.c calls run(name, words...) and has already taken the options of all (--runs, --json,
 -- --threads, --help); the table of commands with their help is in src/cli/subcommands.c.
 --
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
@@ -140,6 +140,34 @@ function commands.bakeoff(args)
   end
   b:table()
   if #paths > 0 then assert(b:save(table.unpack(paths))) end
+end
+
+local function numbers_of(text)
+  local list = {}
+  for word in (text .. ","):gmatch "([^,]*)," do
+    list[#list + 1] = number("trace", "--layer", "integer", word)
+  end
+  return list
+end
+
+function commands.trace(args)
+  local words, o = parse("trace", args, {["--step"] = "integer", ["--layer"] = "text",
+    ["--precision"] = "text", ["--save"] = "text", ["--code"] = "flag"}, 2, 2,
+    "takes a run and a text")
+  local layers = o.layer and numbers_of(o.layer)
+  local s = require("switchyard.run.stored").runs(words[1])
+  local trace = require "switchyard.lab.trace"
+  local t = trace.of_run(s, function(m) return prompt_of(m, words[2]) end, {step = o.step,
+    layers = layers, precision = o.precision, windows = true,
+    code = o.code})
+  if o.save then
+    local ok, why = t:save(o.save)
+    if not ok then error(why, 0) end
+  end
+  local text = require "switchyard.lab.trace_text"
+  if engine.object() then return engine.object(text.json(t)) end
+  local pens = engine.pens()
+  print(pens and text.painted(t, pens) or text.plain(t))
 end
 
 function commands.export(args)

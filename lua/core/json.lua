@@ -24,6 +24,7 @@ local function write_object(keys, v, indent)
 end
 
 function write(v, indent)
+  if rawequal(v, engine.null) then return "null" end
   if type(v) ~= "table" then
     if v ~= v or v == math.huge or v == -math.huge then v = tostring(v) end
     return engine.json_scalar(v)

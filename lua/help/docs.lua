@@ -835,6 +835,22 @@ docs.entries = {
     .. "later layers route as they will. By the model as it is now; the table, which is printed as "
     .. "bars, says so where it has learnt since. Refused for routers that give a token any number "
     .. "of experts.", 'trace(m, {1, 2, 3}):counterfactual(2, 1)'},
+  {"trace:save", "t:save(path) -> true",
+   "Keeps a trace as a .safetensors file, for trace.load and for router = {\"replay\", path}, "
+    .. "which forces the choices in evaluation: each token of a row that is the text's, as are all "
+    .. "before it, goes to the experts that it went to, with gates by the router. What cannot be "
+    .. "forced (several windows, some layers alone, layers of several kinds, any number of "
+    .. "experts) is refused there with the reason. Failure: nil, message, code."},
+  {"trace.load", "trace.load(path) -> t",
+   "A trace of t:save; without a model, so that t:counterfactual is refused. Failure: nil, "
+    .. "message, code: a file that is none, in a line."},
+  {"trace.diff", "trace.diff(t1, t2) -> {differ=, layers=, tokens=}",
+   "Where two traces of one text differ: of two checkpoints, two precisions, two models. differ: "
+    .. "the share of tokens and layers whose sets of experts do; layers: a list of label, differ "
+    .. "and gates, the sum over the experts of |difference of gates| in the mean over the tokens; "
+    .. "tokens: a list of number, text, layers (labels of those in which it differs), loss1, "
+    .. "loss2. Refused for other texts and other numbers of experts.",
+   'trace.diff(trace(m, {1, 2}), trace(m, {1, 2}, {precision = "bf16"}))'},
 
   -- ---- others ----
   {"tensor.gradcheck", "tensor.gradcheck(f, {inputs}) -> number",

@@ -16,6 +16,7 @@
 local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
 local lazy = require "switchyard.core.lazy"
+local file = lazy "switchyard.lab.trace_file"
 local guard = require("switchyard.core.method").guard
 local options = require "switchyard.core.options"
 local probe = require "switchyard.lab.probe"
@@ -337,6 +338,7 @@ end
 local function traced(x, given, asked)
   local o = options.read("trace", asked, trace.rows)
   local m, name, step = model_of(x, o)
+  if type(given) == "function" then given = given(m) end
   local ids, inputs = read_text(m, given)
   local wanted = wanted_of(m, o.layers)
   local t = fields.object(Trace, {ids = ids, inputs = inputs, of = name, precision = o.precision})
@@ -354,7 +356,15 @@ local function traced(x, given, asked)
 end
 
 --- trace(m or r, text or ids, {layers=, precision=, windows=, step=, code=}) -> t
-function trace.trace(...) return options.call(traced, ...) end
+function trace.trace(x, given, ...)
+  if type(given) == "function" then
+    error("trace: takes a text or token ids, got function", 2)
+  end
+  return options.call(traced, x, given, ...)
+end
+
+--- The same where the text is what given(model) returns.
+trace.of_run = traced
 
 -- ---- what can be asked ----
 
@@ -365,6 +375,8 @@ function methods:counterfactual(i, l, mixture)
     mixture)
   return both[1], both[2]
 end
+
+function methods:save(path) return file.save(self, path) end
 
 guard(methods, "a trace", "t", function(v) return getmetatable(v) == Trace end)
 

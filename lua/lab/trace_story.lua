@@ -8,6 +8,7 @@
 --     traced, the second result says so, and has the loss of now to compare with.
 
 local engine = require "switchyard.engine"
+local text = require "switchyard.lab.trace_text"
 local trace = require "switchyard.lab.trace"
 
 local story = {}
@@ -20,8 +21,6 @@ local function check_token(t, what, i)
   if math.type(i) == "integer" and i >= 1 and i <= #t.ids then return end
   fail(what, "there is no token %s; they are numbered 1 to %d", tostring(i), #t.ids)
 end
-
-local function quoted(s) return engine.clean(("%q"):format(s):gsub("\\\n", "\\n")) end
 
 -- ---- at ----
 
@@ -67,30 +66,17 @@ local function next_text(x)
   return table.concat(list, "  ")
 end
 
-local function columns(rows)
-  local widths, lines = {}, {}
-  for _, cells in ipairs(rows) do
-    for c, cell in ipairs(cells) do widths[c] = math.max(widths[c] or 0, engine.cells(cell)) end
-  end
-  for r, cells in ipairs(rows) do
-    local out = {}
-    for c, cell in ipairs(cells) do out[c] = cell .. (" "):rep(widths[c] - engine.cells(cell)) end
-    lines[r] = "  " .. (table.concat(out, "  "):gsub("%s+$", ""))
-  end
-  return table.concat(lines, "\n")
-end
-
 function Story.__tostring(s)
-  local head = ("token %d of %d %s (id %d)"):format(s.number, s.of, quoted(s.text), s.id)
+  local head = ("token %d of %d %s (id %d)"):format(s.number, s.of, text.quoted(s.text), s.id)
   if s.next then
-    head = head .. (": then %s, loss %.3f, rank %d"):format(quoted(s.next), s.loss, s.rank)
+    head = head .. (": then %s, loss %.3f, rank %d"):format(text.quoted(s.next), s.loss, s.rank)
   end
   local rows = {{"", "experts and gates", "next best by scores", "margin"}}
   for _, x in ipairs(s.layers) do
     rows[#rows + 1] = {engine.clean(x.label), chosen_text(x), next_text(x),
                        x.margin and ("%.3g"):format(x.margin) or ""}
   end
-  return head .. "\n" .. columns(rows)
+  return head .. "\n" .. text.columns(rows)
 end
 
 --- t:at(i) -> {number=, id=, text=, next=, loss=, rank=, layers={{label=, experts=, gates=, ...}}}
@@ -200,13 +186,13 @@ function Other.__tostring(c)
     end
   end
   local head = ("token %d %s, %s: loss of %s by each expert in the place of expert %d (* chosen), "
-    .. "at step %d"):format(c.token, quoted(c.text), engine.clean(c.label), quoted(c.next),
-    c.replaced, c.step)
+    .. "at step %d"):format(c.token, text.quoted(c.text), engine.clean(c.label),
+    text.quoted(c.next), c.replaced, c.step)
   if c.traced ~= c.factual then
     head = head .. ("\n  the model has learnt since it was traced: the loss is %.4f, was %.4f")
       :format(c.factual, c.traced)
   end
-  return head .. "\n" .. columns(rows)
+  return head .. "\n" .. text.columns(rows)
 end
 
 --- t:counterfactual(i, l) -> (E) losses, and a table of them that is printed

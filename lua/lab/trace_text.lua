@@ -8,11 +8,29 @@
 --  3. Lines fit the terminal by the columns that characters take.
 
 local engine = require "switchyard.engine"
+local json = require "switchyard.core.json"
 
 local text = {}
 local RESET = "\27[0m"
 
 local function newline() return os.getenv "SWITCHYARD_SYMBOLS" == "ascii" and "\\n" or "↵" end
+
+--- A token's text in quotation marks, for a line.
+function text.quoted(s) return engine.clean((("%q"):format(s):gsub("\\\n", "\\n"))) end
+
+--- Rows of cells as lines, each column as wide as its widest.
+function text.columns(rows)
+  local widths, lines = {}, {}
+  for _, cells in ipairs(rows) do
+    for c, cell in ipairs(cells) do widths[c] = math.max(widths[c] or 0, engine.cells(cell)) end
+  end
+  for r, cells in ipairs(rows) do
+    local out = {}
+    for c, cell in ipairs(cells) do out[c] = cell .. (" "):rep(widths[c] - engine.cells(cell)) end
+    lines[r] = "  " .. (table.concat(out, "  "):gsub("%s+$", ""))
+  end
+  return table.concat(lines, "\n")
+end
 
 --- The expert of each token that weighs most among those that have a place; 0: none.
 function text.first(part)
@@ -160,6 +178,32 @@ local function whole(t, pens)
   end
   if #t._parts == 0 then out[#out + 1] = "no layer has experts" end
   return table.concat(out, "\n")
+end
+
+-- Numbers of a tensor's rows; what is not finite is null.
+local function rows_of(x)
+  local function value(v)
+    if type(v) ~= "table" then return v == v and math.abs(v) < math.huge and v or engine.null end
+    local out = {}
+    for i, e in ipairs(v) do out[i] = value(e) end
+    return out
+  end
+  return x and value(x:table()) or nil
+end
+
+--- A trace as one line of JSON.
+function text.json(t)
+  local layers, tokens = {}, {}
+  for i, part in ipairs(t._parts) do
+    layers[i] = {layer = part.layer, label = engine.clean(part.label), K = part.K, E = part.E,
+      router = engine.clean(part.router), experts = rows_of(part.experts),
+      gates = rows_of(part.gates), margin = rows_of(part.margin)}
+  end
+  for i, s in ipairs(t._texts) do tokens[i] = engine.clean(s) end
+  local all = {event = "trace", run = engine.clean(t.of), step = t.step, precision = t.precision,
+    ids = t.ids, tokens = tokens, losses = rows_of(t.losses), ranks = rows_of(t.ranks),
+    layers = #layers > 0 and layers or json.empty_list}
+  return (json.text(all):gsub("\n%s*", " "))
 end
 
 function text.plain(t) return whole(t, nil) end

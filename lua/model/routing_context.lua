@@ -99,13 +99,15 @@ function methods:logits(given)
 end
 
 function methods:choose(scores)
-  self._choices, self._by = scores.shape[2], self._by or scores
+  self._choices = scores.shape[2]
   if self._forced then
     self._chosen = self._forced
     return scores:gather(-1, self._forced), self._forced
   end
   local ruled = self:_by_rule()
-  local values, experts = (ruled and rules.scores(self, ruled, scores) or scores):topk(self.K, -1)
+  local by = ruled and rules.scores(self, ruled, scores) or scores
+  self._by = self._by or by
+  local values, experts = by:topk(self.K, -1)
   local other = self:_other_than(experts) or ruled and experts
   self._chosen = other or experts
   if other then return scores:gather(-1, other), other end
@@ -133,11 +135,13 @@ function methods:_obey(experts)
   return t and rules.taken(self, t, experts) or experts
 end
 
--- What a probe (lua/lab/probe.lua) puts in the place of a token's experts, or nil; a router that is
--- called as a function is under no description.
+-- What a trace of a text (self._told (N,K), 0: nothing) or a probe (lua/lab/probe.lua) puts in the
+-- place of a token's experts, or nil; a router that is called as a function is under no
+-- description.
 function methods:_other_than(experts)
-  local d = nn.description()
-  return d and d.instead and d.instead(self, experts)
+  local d, told = nn.description(), self._told
+  if told then experts = told:gt(0):where(told, experts) end
+  return d and d.instead and d.instead(self, experts) or told and experts
 end
 
 --- How it chose: "largest" of the E experts' scores, "among more", "taken" by another rule, or nil:

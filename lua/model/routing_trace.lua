@@ -9,6 +9,13 @@
 --                layer's number, and of further mixtures their name behind it: 2.memory.  f16 has
 --                whole numbers up to 2048, and is read where it lies in the file
 --
+-- One of a text (trace(m, text):save, lua/lab/trace_file.lua) is of one step and one micro-batch,
+-- and has beside it
+--     tokens     i32 (T): the text; inputs: of a model with an encoder those of its inputs
+--     trace      u8: JSON, whose `unforced` says why it cannot be forced, where it cannot
+-- It is forced in evaluation: each token of a row that is the text's, as are all before it, goes to
+-- the experts that it went to; all others go where they would.
+--
 --  1. Rows are of successive steps from the first one; one that is missing (a rewind, a hook that
 --     came late) is refused when it is recorded.
 --  2. What is recorded is what ctx:choose or ctx:take gave, so that gates and losses come of the
@@ -22,6 +29,7 @@ local routing = require "switchyard.model.routing"
 
 local trace = {}
 local VERSION, MOST = 2, 2048
+trace.VERSION = VERSION
 
 local function fail(...) error(string.format(...), 0) end
 
@@ -53,6 +61,27 @@ function trace.parse(text)
   if not name then fail("of is empty; it must be NAME option=value ...") end
   o[1] = name
   return name, o
+end
+
+--- The same backwards, of what a model has as its router; nil and why there is no such text.
+function trace.text_of(given)
+  local name = routing.name_of(given)
+  if name == "record" or name == "replay" then
+    return nil, ("the router '%s' stands for another"):format(name)
+  end
+  local words = {}
+  for key, v in pairs(type(given) == "table" and given or {}) do
+    if type(key) == "string" and key ~= "name" then
+      local word = ("%s=%s"):format(key, tostring(v))
+      if type(v) == "table" or word:find "%s" then
+        return nil, ("the option %s of router '%s' is no word"):format(key, name)
+      end
+      words[#words + 1] = word
+    end
+  end
+  table.sort(words)
+  table.insert(words, 1, name)
+  return table.concat(words, " ")
 end
 
 --- The router that a text says, and its options.
@@ -226,10 +255,38 @@ local function is_list(t, dtype, least)
   return t and t.dtype == dtype and #t.shape == 1 and t.size >= least
 end
 
---- The trace of a file: {about=, of=, tensors=, steps=}; raises where it is none.
+-- Raises for a text's trace that says why it cannot be forced.
+local function check_forced(path, tensors)
+  if type(tensors) ~= "table" or not is_list(tensors.trace, "u8", 1) then return end
+  local head = engine.json(string.char(table.unpack(tensors.trace:table())))
+  local why = type(head) == "table" and head.unforced
+  if type(why) == "string" and why ~= "" then
+    fail("'%s' cannot be forced: %s", path, engine.clean(why))
+  end
+end
+
+-- Of a text's trace as many tokens as it has choices for.
+local function check_text(path, f)
+  f.tokens, f.inputs = f.tensors.tokens, f.tensors.inputs
+  if not f.tokens then return end
+  for _, ids in ipairs {f.tokens, f.inputs} do
+    if not is_list(ids, "i32", 1) then fail("'%s' is no trace of a text", path) end
+  end
+  for name, rows in pairs(f.tensors) do
+    local n = name:find "^routing%." and rows.size // f.about.K
+    if n and n ~= f.tokens.size and not (f.inputs and n == f.inputs.size) then
+      fail("'%s' is no trace of a text: %s has %d tokens, the text %d", path, name, n,
+        f.tokens.size)
+    end
+  end
+end
+
+--- The trace of a file: {about=, of=, tensors=, steps=}, and of a text {tokens=, inputs=}; raises
+-- where it is none.
 function trace.read(path)
   local tensors, why = tensor.load(path, {mapped = true})
   if not tensors then fail("%s", why) end
+  check_forced(path, tensors)
   if type(tensors) ~= "table" or not is_list(tensors.about, "i32", 5)
     or not is_list(tensors.router, "u8", 1) then
     fail("'%s' is no routing trace: about or router is missing", path)
@@ -242,6 +299,7 @@ function trace.read(path)
   local f = {tensors = tensors, of = of, path = path,
              about = {E = a[2], K = a[3], M = a[4], first = a[5]}}
   check_rows(path, f)
+  check_text(path, f)
   return f
 end
 
@@ -286,6 +344,29 @@ function trace.rows(f, ctx)
   check_steps(f)
   local at = (nn.step() - a.first) * M + trace.micro_batch()
   return rows:embedding(at:view(1):cast "i32"):view(ctx.N, ctx.K):cast "f32"
+end
+
+-- (1,T) i32: the text's ids, -2 behind their end.
+local function ids_of_text(ids, T)
+  local n = math.min(T, ids.size)
+  local list = ids:narrow(1, 1, n):table()
+  for i = n + 1, T do list[i] = -2 end
+  return tensor(list, {dtype = "i32"}):view(1, T)
+end
+
+--- Choices (N,K) f32 of the tokens that are the text's, as are all before them in their row; 0 of
+-- all others.
+function trace.rows_of_text(f, ctx)
+  local place, T, K = trace.place(), ctx.T, ctx.K
+  local ids = nn.description().side == "input" and f.inputs or f.tokens
+  local rows = f.tensors[place] or fail("the trace has no %s", place)
+  local n = math.min(T, ids.size)
+  if rows.size ~= ids.size * K then fail("%s is of another text", place) end
+  local given = rows:cast("f32"):view(-1, K):narrow(1, 1, n):contiguous()
+  if n < T then given = given:cat(tensor.zeros(T - n, K), 1) end
+  local other = ctx:ids():view(ctx.B, T):eq(ids_of_text(ids, T)):logical_not():cast "f32"
+  local same = other:cumsum(-1):eq(0):view(ctx.B, T, 1):cast "f32"
+  return (same * given:view(1, T, K)):view(ctx.N, K)
 end
 
 return trace

@@ -1,6 +1,28 @@
 -- The choices of a recorded trace, forced in training; all else as in the router that made them.
 
+local nn = require "switchyard.model.nn"
 local trace = require "switchyard.model.routing_trace"
+
+-- Of experts that the router left out when the trace was made none is chosen.
+local function without_left(r, kept, rows)
+  if not r.fewer then return r end
+  r.experts = kept:where(r.experts, tensor.zeros(rows.shape, {dtype = "i32"}))
+  return r
+end
+
+-- Where a text is written one token at a time nobody knows what was before: then, and where this is
+-- compared with the whole text, the router is what it is.
+local function route_text(f, ctx)
+  if ctx.mode == "train" then
+    error(("the trace '%s' is of a text of %d tokens, which is forced in evaluation alone: a step "
+      .. "of training draws others; nn.record makes a trace of a run"):format(f.path,
+      f.tokens.size), 0)
+  end
+  if ctx.mode ~= "eval" or nn.description().as_written then return trace.route_by(f.of, ctx) end
+  local rows = trace.rows_of_text(f, ctx)
+  ctx._told = rows:abs():cast "i32"
+  return without_left(trace.route_by(f.of, ctx), rows:ge(0), rows)
+end
 
 return {
   name = "replay",
@@ -10,7 +32,10 @@ return {
     .. "the router of the trace, so with the same seed and data the run is the recorded one, bit "
     .. "for bit. Evaluation and generation choose as that router does, and all that the model does "
     .. "not say is as with it. A trace of other experts, K, batch, accumulate, of fewer steps or "
-    .. "one that begins behind step 1 is refused, and so is r.steps behind its end.",
+    .. "one that begins behind step 1 is refused, and so is r.steps behind its end. A trace of a "
+    .. "text (trace(m, text):save) is forced in evaluation (m:loss, m:logits, trace): each token "
+    .. "of a row that is the text's, as are all before it, goes where it went; all others, and "
+    .. "generation, go by the router. It is refused in training.",
   source = "routing replay, 2510.11370; Megatron-LM",
   rows = {{"path", "string", "", help = "file of the trace"}},
   positional = "path",
@@ -26,12 +51,10 @@ return {
   end,
   route = function(ctx)
     local f = trace.of(ctx.options.path)
+    if f.tokens then return route_text(f, ctx) end
     if ctx.mode ~= "train" then return trace.route_by(f.of, ctx) end
     local rows = trace.rows(f, ctx)
     ctx._forced = rows:abs():cast "i32"
-    local r = trace.route_by(f.of, ctx)
-    if not r.fewer then return r end
-    r.experts = rows:gt(0):where(r.experts, tensor.zeros(r.experts.shape, {dtype = "i32"}))
-    return r
+    return without_left(trace.route_by(f.of, ctx), rows:gt(0), rows)
   end,
 }

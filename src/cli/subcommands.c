@@ -14,8 +14,12 @@
 #include "run/runs_table.h"
 #include "run/store.h"
 #include "tui/grid.h"
+#include "tui/screen.h"
+#include "tui/sgr.h"
 
 #include <inttypes.h>
+#include <langinfo.h>
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -495,6 +499,18 @@ const struct sy_command sy_commands[] = {
      "                   --seconds X\n"
      "  --save PATH,...  write the results there as well: .md, .svg, .csv",
      NULL},
+    {"trace", "RUN \"TEXT\" [--step N] [--layer L] [--save FILE]",
+     "show which experts the tokens of a text go to",
+     "The text is coloured by expert on a terminal that has colours; elsewhere the\n"
+     "expert's number stands under each token. A text longer than the context is cut\n"
+     "into pieces.\n\n"
+     "  --step N         with the model of this checkpoint (the newest)\n"
+     "  --layer L        these layers alone: 2 or 1,2\n"
+     "  --precision P    fp32 or bf16 (fp32)\n"
+     "  --save FILE      keep it: trace.load, trace.diff, router = {\"replay\", FILE}\n"
+     "  --json           as an object\n"
+     "  --code           as of resume",
+     NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
      "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not\n"
      "                   at all\n"
@@ -502,6 +518,25 @@ const struct sy_command sy_commands[] = {
      NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
+
+void sy_command_terminal(char *pens, size_t n, int *columns)
+{
+    struct sy_str text = SY_STR_INIT;
+    int width = terminal_columns();
+    *pens = 0;
+    *columns = width > 0 ? width : 80;
+    if (!isatty(STDOUT_FILENO))
+        return;
+    setlocale(LC_CTYPE, ""); /* what takes how many columns goes by it */
+    int colours = sy_screen_colours_of(STDOUT_FILENO);
+    struct sy_theme look = sy_theme_choose(nl_langinfo(CODESET), getenv("TERM"),
+                                           getenv("SWITCHYARD_SYMBOLS"), getenv("NO_COLOR"),
+                                           getenv("COLORFGBG"), colours);
+    sy_sgr_pens(&text, &look);
+    if (text.data && !text.failed && text.len < n)
+        memcpy(pens, text.data, text.len + 1);
+    sy_str_free(&text);
+}
 
 void sy_command_help(const struct sy_command *c)
 {

@@ -4,6 +4,7 @@
 #define SY_CLI_SUBCOMMANDS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct sy_command {
     const char *name, *arguments, *help;
@@ -14,6 +15,8 @@ struct sy_command {
 };
 /* Ended by a row without a name. */
 extern const struct sy_command sy_commands[];
+/* How what a command prints may be coloured (sy_sgr_pens), and how wide it may be. */
+void sy_command_terminal(char *pens, size_t n, int *columns);
 void sy_command_help(const struct sy_command *c); /* prints */
 const struct sy_command *sy_command_find(const char *name); /* or NULL */
 

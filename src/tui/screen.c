@@ -258,6 +258,12 @@ int sy_screen_colours(void)
     return sc.colours;
 }
 
+int sy_screen_colours_of(int fd)
+{
+    int why, n = setupterm(NULL, fd, &why) == OK ? tigetnum("colors") : 0;
+    return n >= 256 ? 256 : n >= 8 ? 8 : 0;
+}
+
 void sy_screen_size(int *w, int *h)
 {
     *w = sc.curses ? COLS : 80;
@@ -456,6 +462,11 @@ void sy_screen_close(void)
 }
 int sy_screen_colours(void)
 {
+    return 0;
+}
+int sy_screen_colours_of(int fd)
+{
+    (void)fd;
     return 0;
 }
 void sy_screen_size(int *w, int *h)

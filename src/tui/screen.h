@@ -24,6 +24,7 @@ int sy_screen_open(int in, int out, struct sy_err *err);
 void sy_screen_close(void);
 
 int sy_screen_colours(void); /* that the terminal has: 0, 8, 256 ... */
+int sy_screen_colours_of(int fd); /* the same of a terminal that is not opened */
 void sy_screen_size(int *w, int *h);
 void sy_screen_resize(void); /* after SIGWINCH: ask the terminal again */
 /* Make the terminal look like the grid, with the cursor at x, y (x < 0: hidden). */

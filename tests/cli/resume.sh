@@ -30,7 +30,7 @@ END
 
 # ---- words and options ----
 
-for command in runs log resume replay generate export; do
+for command in runs log resume replay generate trace export; do
     run $command --help
     ok '[ $code -eq 0 ] && grep -q "^usage: switchyard $command " "$folder/out"' "$command --help"
     run --help
@@ -42,6 +42,9 @@ wrong 2 "'--steps' needs an argument" resume a --steps
 wrong 2 "whole number: it is 'x'" resume a --steps x
 wrong 2 "what is 'b'?" resume a b
 wrong 2 "a run and a folder" export a
+wrong 2 "takes a run and a text" trace a
+wrong 2 "whole number: it is 'x'" trace a text --layer x
+wrong 1 "unknown run 'a'" trace a text
 wrong 1 "run 'a': there is no" resume a
 wrong 1 "run 'a': there is no" replay a
 wrong 1 "run 'a': there is no" generate a x
@@ -55,6 +58,14 @@ ok '[ $code -eq 0 ]' 'a run'
 run --threads 1 resume a
 ok '[ $code -eq 0 ] && grep -q "done at step 60; --steps N" "$folder/out"' \
     'resume: nothing is left to do, and how there would be'
+run trace a "the quick" --step 60 --layer 1 --save "$folder/t.safetensors"
+ok '[ $code -eq 0 ] && grep -q "trace of a at step 60: 9 tokens" "$folder/out" &&
+    grep -q "^the quick$" "$folder/out" && grep -qE "^[1-4]{9}$" "$folder/out" &&
+    [ -s "$folder/t.safetensors" ]' 'trace: the text, and the experts under it'
+run trace a "the" --json
+ok '[ $code -eq 0 ] && [ "$(wc -l < "$folder/out")" -eq 1 ] &&
+    grep -q "\"event\": \"trace\".*\"tokens\": .\"t\", \"h\", \"e\"" "$folder/out"' 'trace --json'
+wrong 1 "no checkpoint of step 41; there are: " trace a the --step 41
 run resume a --steps 90 --json
 ok '[ $code -eq 0 ] && grep -q "{\"step\":90,\"steps\":90," "$folder/out"' 'resume --steps --json'
 ok 'grep -q "{\"event\":\"resume\",\"run\":\"a\"" "$folder/out"' 'an event says so'

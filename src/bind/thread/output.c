@@ -141,6 +141,18 @@ static int l_write(lua_State *L)
     return 0;
 }
 
+/* engine.object(json or nil) -> whether --json asks for objects: then it is printed */
+static int l_object(lua_State *L)
+{
+    size_t n;
+    const char *object = luaL_optlstring(L, 1, NULL, &n);
+    bool asked = lsy_progress_get() == LSY_PROGRESS_JSON;
+    if (asked && object)
+        lsy_progress_object(object, n);
+    lua_pushboolean(L, asked);
+    return 1;
+}
+
 /* engine.event(run, kind, text): a line of a run, "[run] text"; with --json an event of that
  * kind, one of SY_EVENT_MAP */
 static int l_event(lua_State *L)
@@ -163,7 +175,7 @@ static int l_rings(lua_State *L)
 static const luaL_Reg functions[] = {
     {"rings", l_rings},
     {"line", l_line}, {"write", l_write}, {"event", l_event}, {"columns", engine_columns},
-    {"pens", l_pens},
+    {"pens", l_pens}, {"object", l_object},
     {NULL, NULL}};
 
 void lsy_open_output(lua_State *L)

@@ -200,6 +200,17 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
     pthread_mutex_unlock(&lock);
 }
 
+void lsy_progress_object(const char *object, size_t n)
+{
+    struct sy_str o = SY_STR_INIT;
+    sy_str_add(&o, object, n);
+    sy_str_puts(&o, "\n");
+    pthread_mutex_lock(&lock);
+    say_message(&o);
+    pthread_mutex_unlock(&lock);
+    sy_str_free(&o);
+}
+
 void lsy_progress_text(const char *kind, const char *text, size_t n)
 {
     struct sy_str o = SY_STR_INIT;

@@ -25,6 +25,8 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
 void lsy_progress_event(const char *run, enum sy_event_kind kind, const char *text);
 /* n bytes that a script printed or a command wrote, as an event of that kind: with --json. */
 void lsy_progress_text(const char *kind, const char *text, size_t n);
+/* A JSON object that is made already, on one line: with --json. */
+void lsy_progress_object(const char *object, size_t n);
 /* A line of text, or {"event":"note","text":...}. */
 void lsy_progress_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
