@@ -110,6 +110,7 @@ lua_sources += %D%/help/glossary.lua
 lua_sources += %D%/help/help.lua
 lua_sources += %D%/help/manual.lua
 lua_sources += %D%/cli/subcommands.lua
+lua_sources += %D%/model/router_health.lua
 lua_sources += %D%/lab/health.lua
 lua_sources += %D%/lab/alarm_actions.lua
 lua_sources += %D%/lab/alarms.lua

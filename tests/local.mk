@@ -97,6 +97,7 @@ nodist_%C%_rows_switchyard_SOURCES = $(nodist_libbind_a_SOURCES)
 script_tests += %D%/lua/enum.lua
 script_tests += %D%/lua/observe.lua
 script_tests += %D%/lua/health.lua
+script_tests += %D%/lua/router_health.lua
 script_tests += %D%/lua/start.lua
 script_tests += %D%/lua/compare.lua
 script_tests += %D%/lua/bakeoff.lua

@@ -65,6 +65,10 @@ int sy_tensor_backward(struct sy_tensor *y, struct sy_err *err);
  * none. */
 void sy_graph_segment(struct sy_graph *g, int32_t segment);
 int sy_graph_length(const struct sy_graph *g); /* nodes so far */
+/* Random operations so far, whose numbers key what they draw; what is recorded again after it was
+ * set back draws the same. */
+int32_t sy_graph_draws(const struct sy_graph *g);
+void sy_graph_set_draws(struct sy_graph *g, int32_t draws);
 /* After sy_grad, which appended the nodes from `first` on: whatever these read of a segment's
  * inside is computed again just before its first use.  Kept are what leaves a segment, leaves, and
  * results of operations marked SY_OP_KEEP.  Same bits, less memory, about a third more time.

@@ -66,6 +66,9 @@ enum sy_bears {
       "so many steps in a row that are not finite end the run")                                    \
     X(auto_rewind, true, 0, 1, 0, NEXT, NONE,                                                      \
       "instead of ending there: go back and leave out the data around it")                         \
+    X(health_every, true, 0, 1e12, 200, PLAN, NONE,                                                \
+      "steps between looks at margins, bf16 and gradients of routers (r:health), beside the "      \
+      "first; 0: never")                                                                           \
     X(distill, false, 0, 1, 0.25, NEXT, STEPS,                                                     \
       "share of the loss that is the cross entropy to the teacher's probabilities")                \
     X(seed, true, 0, 9007199254740992.0, 1, NEVER, STEPS,                                          \

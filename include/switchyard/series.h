@@ -73,7 +73,23 @@ enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOUR
     X(DISTILL_LOSS, "distill_loss", "nats", 0, INFINITY, LINE, NONE, false,                        \
       "cross entropy from a teacher's probabilities to the model's, of a training batch")          \
     X(DISABLED, "disabled", "", 0, 1, HEAT, EXPERT, false,                                         \
-      "1 of each expert that someone disabled; rows at steps where there is one")
+      "1 of each expert that someone disabled; rows at steps where there is one")                  \
+    X(IMPORTANCE, "importance", "of a fair share", 0, INFINITY, HEAT, EXPERT, true,                \
+      "sum of the gates that each expert got")                                                     \
+    X(BIAS_MEAN, "bias_mean", "", -INFINITY, INFINITY, LINE, NONE, false,                          \
+      "mean of the router's bias")                                                                 \
+    X(MARGIN, "margin", "", 0, INFINITY, LINE, NONE, false,                                        \
+      "K-th of what a router chooses by less the next, mean over tokens")                          \
+    X(CLOSE, "close", "share", 0, 1, LINE, NONE, false,                                            \
+      "tokens whose margin is under a hundredth of the range of their scores")                     \
+    X(BF16_CHANGED, "bf16_changed", "share", 0, 1, LINE, NONE, false,                              \
+      "tokens that would get other experts if the router computed in bf16")                        \
+    X(LOGSUMEXP, "logsumexp", "", -INFINITY, INFINITY, LINE, NONE, false,                          \
+      "of the logits, mean over tokens")                                                           \
+    X(ROUTER_NORM_LM, "router_norm_lm", "", 0, INFINITY, LINE, NONE, false,                        \
+      "of the gradient at a router without auxiliary losses")                                      \
+    X(ROUTER_NORM_BALANCE, "router_norm_balance", "", 0, INFINITY, LINE, NONE, false,              \
+      "of the gradient at a router of the auxiliary losses")
 
 enum sy_series_kind {
 #define X(id, name, unit, least, most, draw, each, rare, help) SY_SERIES_##id,

@@ -65,11 +65,14 @@ int64_t sy_phase_inputs(const struct sy_phase *phase);
  * `eval` has no auxiliary losses and no dropout.  `count` (absent unless a loss goes by what all
  * micro-batches of a step come to) is run over them before `begin` is: forward alone, with the same
  * draws, as far as what is counted needs; and not where all that goes by it is weighed by
- * coefficients that are 0. */
-enum sy_phase_kind { SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL, SY_PHASE_COUNT, SY_PHASES };
+ * coefficients that are 0.  `health` (absent without routers, and where health_every is 0) looks at
+ * the first micro-batch of few steps, with the draws that `begin` has, and changes nothing. */
+enum sy_phase_kind {
+    SY_PHASE_BEGIN, SY_PHASE_ADD, SY_PHASE_EVAL, SY_PHASE_COUNT, SY_PHASE_HEALTH, SY_PHASES
+};
 
 struct sy_plan {
-    struct sy_phase begin, add, eval, count;
+    struct sy_phase begin, add, eval, count, health;
     void *arena; /* owned; shared by all phases, which never run at the same time */
     size_t arena_bytes;
     int64_t batch, context, accumulate;
@@ -85,10 +88,11 @@ struct sy_plan {
 /* By its kind; one that is absent has no graph and no program. */
 static inline struct sy_phase *sy_plan_phase(struct sy_plan *plan, enum sy_phase_kind kind)
 {
-    return kind == SY_PHASE_BEGIN ? &plan->begin
-           : kind == SY_PHASE_ADD ? &plan->add
-           : kind == SY_PHASE_EVAL ? &plan->eval
-                                   : &plan->count;
+    return kind == SY_PHASE_BEGIN   ? &plan->begin
+           : kind == SY_PHASE_ADD   ? &plan->add
+           : kind == SY_PHASE_EVAL  ? &plan->eval
+           : kind == SY_PHASE_COUNT ? &plan->count
+                                    : &plan->health;
 }
 /* Of a row that is PLAN: what the plan was traced with. */
 double sy_plan_value(const struct sy_plan *plan, enum sy_hyper_id id);

@@ -414,7 +414,11 @@ docs.entries = {
     .. "their weights; total_loss, what is minimized: loss and these by their weights (and "
     .. "label_smoothing, z_loss, distill); grad_norm.L of all its parameters, grad_norm.router.L, "
     .. "grad_norm.experts.L (E values, as gate.L). grad_norm.embed_tokens and the like: outside "
-    .. "of layers. skipped: see r:why. Figures that are computed of the loads when asked for have "
+    .. "of layers. At step 1 and every health_every-th, of its first micro-batch: margin.L, "
+    .. "close.L, bf16_changed.L, logsumexp.L, grad_norm.router_lm.L and "
+    .. "grad_norm.router_balance.L (see r:health). importance.L, gates of each expert (E values, "
+    .. "as gate.L); bias_mean.L. "
+    .. "skipped: see r:why. Figures that are computed of the loads when asked for have "
     .. "names of the same form, max_vio.L and its like: see r:health. Errors: an unknown series.",
     'r:history "loss"'},
   {"run:why", "r:why(step) -> table, printed as a card",

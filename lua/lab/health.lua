@@ -20,6 +20,8 @@ local KINDS = engine.series_kinds()
 local FIGURES = {
   {"load", nil, "tokens of each expert, before any drop, over a fair share", "near 1"},
   {"gate", nil, "P_e, mean over tokens of the scores", "near 1/E, and like the loads"},
+  {"importance", nil, "sum of the gates of each expert, over a fair share of all",
+   "like the loads"},
   {"dropped", nil, "share of each expert's own assignments that found no place", "0"},
   {"expert_norm", nil, "norm of the gradient at each expert", "over 0, of one magnitude"},
   {"max_vio", "MaxVio", nil, "under 1 while it learns to balance, then under 0.2"},
@@ -38,8 +40,22 @@ local FIGURES = {
   {"experts_per_token", "per token", "mean number of experts of a token", "near top_k"},
   {"bias", "bias", "max(b) - min(b) of the bias that chooses",
    "bounded: of the size of the scores' differences"},
+  {"bias_mean", "b mean", "mean of that bias", "near 0 where it is recentred, else bounded"},
+  {"margin", "margin", "mean over tokens of the K-th of what it chooses by less the next",
+   "grows from 0"},
+  {"close", "close",
+   "share of tokens whose margin is under a hundredth of the range of their scores",
+   "falls, under 0.05"},
+  {"bf16_changed", "bf16", "share of tokens whose experts would be others by a router in bf16",
+   "under 0.01"},
   {"balance", "balance", "E sum f_e P_e, without its weight", "near 1"},
   {"z", "z", "mean of (ln sum exp logits)^2, without its weight", "does not grow without end"},
+  {"logsumexp", "lse", "mean over tokens of ln sum exp logits", "does not grow without end"},
+  {"router_norm_lm", "|g| lm",
+   "norm at the router of the gradient of the loss without auxiliary losses, of the step's first "
+   .. "micro-batch", "over 0, and not much under that of the balance"},
+  {"router_norm_balance", "|g| bal", "likewise of the auxiliary losses alone",
+   "over 0 while loads are uneven, under that of the language model"},
   {"router_norm", "|grad|", "norm of the gradient at the router", "over 0"},
 }
 

@@ -37,7 +37,10 @@ function choice.weighed(ctx, s, experts, bias)
   local gates = s:gather(-1, experts)
   if ctx.options.normalize ~= false then gates = nn.normalize_gates(gates, 1e-20) end
   gates = gates * (ctx.options.scale or 1)
-  if bias then nn.observe("bias", bias:max() - bias:min()) end
+  if bias then
+    nn.observe("bias", bias:max() - bias:min())
+    nn._observe_aside("bias_mean", bias:mean())
+  end
   return {gates = gates, experts = experts, scores = choice.shares(s)}
 end
 

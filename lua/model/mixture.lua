@@ -31,6 +31,7 @@ local live = require "switchyard.model.live"
 local nn = require "switchyard.model.nn"
 local options = require "switchyard.core.options"
 local context = require "switchyard.model.routing_context"
+local router_health = require "switchyard.model.router_health"
 local routing = require "switchyard.model.routing"
 
 local mixture = {}
@@ -183,6 +184,15 @@ end
 
 -- ---- what is seen and what is learnt of it ----
 
+-- The sum of the gates that each expert got, before any drop, of a fair share of all.
+local function importance(ctx, r)
+  local none_of = tensor.full(1, ctx.E + 1, {dtype = "i32"})
+  local experts = r.fewer and r.experts:gt(0):where(r.experts, none_of) or r.experts
+  local sums = experts:view(-1):scatter_add(r.taken_gates:view(-1), {dim = 1, n = ctx.E + 1})
+    :narrow(1, 1, ctx.E)
+  return (sums * ctx.E / sums:sum(-1, true):maximum(tensor.full(1, 1e-20))):contiguous()
+end
+
 -- What tells a router that is well from one that is not; none of it is in the loss.
 local function observe_health(ctx, r)
   local load, p = r.load, r.scores
@@ -194,6 +204,7 @@ local function observe_health(ctx, r)
     nn.observe("gate_entropy", ctx:padding() and ctx:mean(sums:sum(-1)) * -1
       or sums:sum() * (-1 / p.shape[1]))
   end
+  nn._observe_aside("importance", importance(ctx, r))
   nn.observe("confidence", ctx:mean(r.taken_gates:max(-1)))
   if r.varies then
     nn.observe("experts_per_token", ctx:mean(r.experts:gt(0):cast("f32"):sum(-1)))
@@ -207,7 +218,7 @@ local SOURCE_LOADS = 16384 -- values of a row of the store, 64 kB; f32 counts to
 local function observe_sources(ctx, r)
   local d = nn.description()
   local S = d.data and #d.data.sources or 0
-  if S < 2 or d.kind == "count" then return end
+  if S < 2 or not nn._learns(d) then return end
   if S * ctx.E > SOURCE_LOADS then
     return nn.remark(("source_load is not kept: %d sources x %d experts are over %d values")
       :format(S, ctx.E, SOURCE_LOADS))
@@ -428,8 +439,16 @@ function mixture.moe(x, given)
   local reach = router.reach and function(on) return router.reach(on, own) end
   local name, known = d.model:_add_mixture(d.layer, o.experts, o.top_k, d.path, reach)
   d.mixture = {name = name, frozen = router.frozen or rawget(own, "frozen") == true}
+  local before = d.kind == "health" and router_health.before(d)
   local r = route(ctx)
   check_ruled(d, ctx)
+  if before then
+    router_health.see(ctx, r, function()
+      local low = context_of(d, x, o, router, own, coefficients)
+      low._low = true
+      return route(low)
+    end, before)
+  end
   if known and d.mode ~= "eval" and d.mode ~= "decode" then
     known.router, known.options, known.choice = router, own, ctx:_choice()
   end

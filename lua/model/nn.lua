@@ -329,9 +329,12 @@ function nn.state(name, t)
   return d.model.states[key]
 end
 
+-- Is it a phase that is learned from?  Those that only look (count, health) leave nothing behind.
+function nn._learns(d) return d.mode == "train" and d.kind ~= "count" and d.kind ~= "health" end
+
 function nn.update(state, value)
   local d = description("update")
-  if d.mode ~= "train" or d.kind == "count" then return end
+  if not nn._learns(d) then return end
   d.graph:update(state, value)
   if d.watch then d.watch.update(state, value) end
 end
@@ -360,7 +363,7 @@ end
 -- step.
 function nn.step_sum(name, x)
   local d = description("step_sum")
-  if nn.micro_batches() == 1 or d.kind == "count" then return x end
+  if nn.micro_batches() == 1 or not nn._learns(d) then return x end
   local key = full_name(name)
   local sum = d.carried[key]
   if not sum then
@@ -420,12 +423,26 @@ function nn.observe(name, x, o)
     error("observe: 'disabled' is the trainer's own series, of experts that someone disabled", 0)
   end
   if kind == "experts_per_token" then d.model:_vary() end
-  if d.mode ~= "train" or d.kind == "count" then return end
+  if not nn._learns(d) then return end
   local mixture = d.mixture or {}
   d.observed = d.observed or {}
   d.observed[placed(d, name)] = true
   d.graph:observe(placed(d, name), x, kind, d.layer, mixture.name,
     kind == "load" and mixture.mask or nil)
+end
+
+--- The same of what came later than runs that are stored: their programs stay what they were.
+function nn._observe_aside(name, x)
+  local d = description("observe")
+  if not nn._learns(d) then return end
+  d.graph:observe(placed(d, name), x, name, d.layer, (d.mixture or {}).name, nil, true)
+end
+
+--- What the phase health sees of a layer (lua/model/router_health.lua).
+function nn._observe_health(name, x)
+  local d = description("observe")
+  d.graph:observe(placed(d, name), x, name, d.layer, (d.mixture or {}).name)
+  d.sees = true
 end
 
 -- A program's input of a value that the model has.
@@ -470,7 +487,7 @@ end
 --- A scalar that is of no layer, whoever puts it out.  kind: a name of series.h.
 function nn._observe_of_all(name, x, kind)
   local d = description("observe")
-  if d.mode ~= "train" or d.kind == "count" then return end
+  if not nn._learns(d) then return end
   d.graph:observe(name, x, kind or "value", 0, "")
 end
 

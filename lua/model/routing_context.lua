@@ -66,8 +66,8 @@ local Context = fields.class("ctx", methods, "x E K N B T mode layer options")
 
 local function fail(...) error(string.format(...), 0) end -- routing.run says in what
 
-local function in_fp32(f, ...)
-  local before = engine.precision("fp32")
+local function in_precision(name, f, ...)
+  local before = engine.precision(name)
   local y = f(...)
   engine.precision(before)
   return y
@@ -78,7 +78,11 @@ local LOGITS = {
   {"plus", "any"},
 }
 
-function methods:linear(x, w, b) return in_fp32(nn.linear, x, w, b) end
+-- _low: as a router in bf16 would have it (router_health.lua).
+function methods:linear(x, w, b)
+  if not self._low then return in_precision("fp32", nn.linear, x, w, b) end
+  return in_precision("bf16", nn.linear, x, w, b):cast("bf16"):cast("f32")
+end
 
 function methods:logits(given)
   local o = options.read("ctx:logits", given, LOGITS)

@@ -142,7 +142,7 @@ function trace.keep(ctx, r, of)
   if (ctx._choices or 0) > MOST then
     fail("there are %d choices, a trace has at most %d", ctx._choices, MOST)
   end
-  if d.mode ~= "train" or d.kind == "count" then return end
+  if not nn._learns(d) then return end
   local place, chosen = trace.place(), ctx._chosen:cast "f32"
   if r.fewer then chosen = r.experts:gt(0):where(chosen, chosen * -1) end
   local row = in_its_row(chosen:view(1, -1), M)

@@ -100,6 +100,7 @@ local function steer(ctx, bias, experts)
   local on = ctx:enabled()
   local missing = on * (ctx.options.real / ctx.K) / on:sum() - count / (all * ctx.K)
   nn.observe("bias", bias:max() - bias:min())
+  nn._observe_aside("bias_mean", bias:mean())
   nn.update(bias, bias + missing * on * ctx:setting "mu")
 end
 

@@ -24,6 +24,8 @@ local verbs = require "switchyard.run.verbs"
 local why = lazy "switchyard.run.why"
 local Model = require("switchyard.model.model")._Model
 
+local router_health = lazy "switchyard.model.router_health"
+
 local runs = {list = {}, by_name = {}}
 local Run = {}
 
@@ -31,22 +33,23 @@ local Run = {}
 
 -- Losses are told apart by these fields of the batch, where the data or the objectives are several.
 local function tell_apart(d)
-  if d.kind == "count" then return end
+  if not nn._learns(d) and d.mode == "train" then return end
   if d.objectives and d.objectives:count() > 1 then d.apart = d.batch.objectives end
   if #d.data.sources > 1 then d.apart = d.batch.sources end
 end
 
 -- What is minimized, where it is more than the loss; for people: aside.
 local function observe_total(d, loss, total)
-  if d.mode ~= "train" or d.kind == "count" or rawequal(loss, total) then return end
+  if not nn._learns(d) or rawequal(loss, total) then return end
   if d.observed and d.observed.total_loss then return end -- the model's own
   d.graph:observe("total_loss", total, "value", 0, "", nil, true)
 end
 
--- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", or "count" (before
--- them all).  across: what phases have in common: carried, tensors that gather over micro-batches,
--- by name; totals: what is known of all of them before, counted_for: the coefficients that need it,
--- and 1: it is needed always; remarks: what is to be said; ends: {step=, why=} of the last step
+-- kind: "begin" (the first micro-batch of a step), "add" (the others), "eval", "count" (before
+-- them all), or "health" (looks at the first of few steps).
+-- across: what phases have in common: carried, tensors that gather over micro-batches, by name;
+-- totals: what is known of all of them before, counted_for: the coefficients that need it, and 1:
+-- it is needed always; remarks: what is to be said; ends: {step=, why=} of the last step
 -- that they can do, {}: of any; by: engine.objectives, or nil.
 local function trace(m, kind, params, data, o, across)
   local loss, total, losses
@@ -57,6 +60,10 @@ local function trace(m, kind, params, data, o, across)
     loss, losses, total = Model.loss_of(d)
     total = total or loss
     if taught then total = teacher.mixed(d, o, total) end
+    if kind == "health" then
+      router_health.gradients(d, total)
+      if not d.sees then return end
+    end
     for _, aux in ipairs(d.aux) do total = total + aux end
     observe_total(d, loss, total)
     d.phase = engine.phase(d.graph, kind, loss, total, params, o.recompute, losses)
@@ -84,6 +91,17 @@ local function counting(phases, o)
     .. "micro-batches before a step, %.0f%% more FLOPs"):format(o.accumulate, 100 * share)
 end
 
+-- What a look at the routers takes, where it is memory.
+local function look(phases, o)
+  local most = 0
+  for name, phase in pairs(phases) do
+    most = name ~= "health" and math.max(most, phase:size()) or most
+  end
+  local more = phases.health:size() - most
+  return more > 0 and ("a look at router health, every %d steps, takes %s of activations more")
+    :format(o.health_every, engine.bytes(more)) or nil
+end
+
 --- Trace and plan: the plan, the bytes of its arena, and lines of what it does beside.
 local function make_plan(m, params, data, o, by)
   local across = {carried = {}, totals = {}, remarks = {}, by = by, counted_for = {}, ends = {}}
@@ -97,6 +115,10 @@ local function make_plan(m, params, data, o, by)
     said[#said + 1] = inputs.counts(m, weights, counting(phases, o))
   end
   phases.eval = trace(m, "eval", params, data, o, across)
+  if o.health_every > 0 and router_health.any(m) then
+    phases.health = trace(m, "health", params, data, o, across)
+    said[#said + 1] = phases.health and look(phases, o)
+  end
   if o.teacher then said[#said + 1] = teacher.text(m, o) end
   m._ends = across.ends
   local plan, bytes = engine.plan(phases, o, m.cfg.top_k or 0, weights)
@@ -114,6 +136,9 @@ local CHOSEN = {
 --- Why a hyper-parameter is without effect on a run: only other optimizers read it, or other
 -- schedules; nil: it is not.
 function Run._ignored(r, name)
+  if name == "health_every" and not router_health.any(r._m) then
+    return "the model has no router"
+  end
   for _, of in ipairs(CHOSEN) do
     local now = of.now(r)
     for _, one in ipairs(of.list) do
@@ -703,6 +728,9 @@ local function set_hyper(r, name, value)
   if name == "steps" then check_steps(r, value) end
   if name == "distill" and value ~= old and not r._o.teacher then
     error("train: distill has no effect: the run has no teacher", 0)
+  end
+  if name == "health_every" and value ~= old and not router_health.any(r._m) then
+    error("train: health_every has no effect: the model has no router", 0)
   end
   local effect = r._h:effect(name, value)
   if r._h:set(name, value) == enum.live.PLAN then

@@ -220,3 +220,5 @@ struct sy_tensor *sy_graph_input_at(const struct sy_graph *g, int i) { return g-
 
 void sy_graph_segment(struct sy_graph *g, int32_t segment) { g->segment = segment; }
 int sy_graph_length(const struct sy_graph *g) { return g->nnodes; }
+int32_t sy_graph_draws(const struct sy_graph *g) { return g->draws; }
+void sy_graph_set_draws(struct sy_graph *g, int32_t draws) { g->draws = draws; }

@@ -17,3 +17,4 @@ libtrain_a_SOURCES += %D%/optimizers/sgd.c
 libtrain_a_SOURCES += %D%/optimizers/adafactor.c
 pkginclude_HEADERS += include/switchyard/hyper.h include/switchyard/train.h
 libtrain_a_SOURCES += %D%/status.c %D%/hold.c
+libtrain_a_SOURCES += %D%/health.c

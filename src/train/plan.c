@@ -159,6 +159,7 @@ void sy__inputs_copy(const struct sy_plan *from, struct sy_plan *to)
     copy_inputs(&from->begin, &to->begin);
     copy_inputs(&from->begin, &to->add);
     copy_inputs(&from->begin, &to->count);
+    copy_inputs(&from->begin, &to->health);
     copy_inputs(&from->eval, &to->eval);
 }
 

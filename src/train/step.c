@@ -69,7 +69,7 @@ int sy__step_observe(struct sy_trainer *t, struct sy_err *err)
     t->observed = list;
     t->sums = sums;
     t->sum_count = total;
-    return sy__alarm_loads(t, err);
+    return sy__health_make(t, err) || sy__alarm_loads(t, err) ? -1 : 0;
 }
 
 int sy__step_series(struct sy_trainer *t, struct sy_err *err)
@@ -193,6 +193,8 @@ static int compute_gradients(struct sy_trainer *t, struct doing *d, struct sy_er
     d->tally = sy_sampler_tally(&t->sampler, &t->place, 0, plan->batch * plan->accumulate);
     for (int64_t a = 0; is_counted(plan) && a < plan->accumulate && !rc; a++)
         rc = run_phase(t, d, &plan->count, a, err);
+    if (!rc && sy__health_due(t, d->step) && !(rc = run_phase(t, d, &plan->health, 0, err)))
+        sy__health_take(t, d->step);
     for (int64_t a = 0; a < plan->accumulate; a++) {
         struct sy_phase *p = a ? &plan->add : &plan->begin;
         if (rc || (rc = run_phase(t, d, p, a, err)))
@@ -449,6 +451,7 @@ static void put_values(struct sy_trainer *t, const struct doing *d, bool skipped
     sy__put(t, GRAD_NORM, d->step, d->norm);
     bool rare = sy__rare_step(d->step, d->verdict != SY_SKIP_NONE);
     sy__norms_put(t, d->step, rare);
+    sy__health_put(t, d->step);
     for (int i = 0; i < n; i++) {
         if (t->observed[i].what.kind == SY_SERIES_LOAD)
             put_disabled(t, i, d->step);

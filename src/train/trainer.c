@@ -101,6 +101,7 @@ void sy_trainer_free(struct sy_trainer *t)
     sy_free(t->sums);
     sy__journal_free(t->journal, t->njournal);
     sy__norms_free(t);
+    sy__health_free(t);
     sy__sources_free(t);
     sy__spikes_free(t);
     sy__alarms_free(t);

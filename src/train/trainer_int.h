@@ -1,6 +1,6 @@
 /* The trainer's inside, shared by trainer.c (border, thread), mailbox.c, step.c, eval.c, plan.c,
- * order.c, journal.c, alarm.c, alarm_health.c, raise.c, norms.c, parts.c, why.c, status.c (what
- * others ask), poll.c, hold.c, saver.c, checkpoint_fields.c and resume.c. */
+ * order.c, journal.c, alarm.c, alarm_health.c, raise.c, norms.c, health.c, parts.c, why.c, status.c
+ * (what others ask), poll.c, hold.c, saver.c, checkpoint_fields.c and resume.c. */
 #ifndef SY_TRAIN_TRAINER_INT_H
 #define SY_TRAIN_TRAINER_INT_H
 
@@ -32,6 +32,11 @@ static inline bool sy__rare_step(int64_t step, bool stands_out)
 struct sy__norm { /* a series of norms.c, and its places in sum and norm */
     int series, first, width;
     bool rare;
+};
+
+struct sy__look { /* what a phase health observes: one number */
+    int series;
+    float value;
 };
 
 struct sy__part_loss { /* of the rows that an objective made */
@@ -171,6 +176,11 @@ struct sy_trainer {
     uint64_t program;      /* sy__fingerprint of the plan, from before it ran */
     struct sy__saver saver;
     struct sy__norms norms;
+    struct {
+        struct sy__look *list; /* owned */
+        int n;
+        int64_t step; /* that the values are of; -1: none */
+    } health;
     struct sy__part_loss parts[SY_OBJECTIVE_COUNT];
     struct sy__source_losses sources;
     struct sy__alarms alarms;
@@ -271,6 +281,13 @@ void sy__mix_apply(struct sy_trainer *t, const struct sy_journal_entry *e);
 /* norms.c: gradient norms by layer, router and expert. */
 int sy__norms_make(struct sy_trainer *t, struct sy_err *err);
 void sy__norms_free(struct sy_trainer *t);
+
+/* health.c */
+int sy__health_make(struct sy_trainer *t, struct sy_err *err); /* series of a new plan */
+void sy__health_free(struct sy_trainer *t);
+bool sy__health_due(const struct sy_trainer *t, int64_t step); /* is a step looked at? */
+void sy__health_take(struct sy_trainer *t, int64_t step); /* what the phase has just seen */
+void sy__health_put(struct sy_trainer *t, int64_t step);  /* into the series */
 void sy__norms_take(struct sy_trainer *t, double scale); /* after sy_params_grad_norm */
 void sy__norms_put(struct sy_trainer *t, int64_t step, bool rare); /* into the series */
 

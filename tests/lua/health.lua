@@ -117,7 +117,8 @@ local columns = engine.columns()
 for line in text:gmatch "[^\n]+" do
   if utf8.len(line) >= columns then ok(false, "lines fit the terminal", line) end
 end
-ok(text:find "^router health at step 25; gate, expert_norm: step 20\n", "its title", text)
+ok(text:find "^router health at step 25; gate, importance, expert_norm: step 20; margin,",
+  "its title", text)
 ok(text:find "MaxVio .*\nlayer 1 .*\nlayer 2 .*\n\n", "blocks of columns", text)
 
 local dense = train(model.dense{layers = 1, dim = 16, heads = 2, context = 16, vocab = d.vocab}, d,

@@ -45,7 +45,15 @@ static const struct {
              {"rerouted", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
              {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
              {"distill_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
-             {"disabled", "", SY_DRAW_HEAT, SY_EACH_EXPERT, false, 0, 1}};
+             {"disabled", "", SY_DRAW_HEAT, SY_EACH_EXPERT, false, 0, 1},
+             {"importance", "of a fair share", SY_DRAW_HEAT, SY_EACH_EXPERT, true, 0, NO_LIMIT},
+             {"bias_mean", "", SY_DRAW_LINE, SY_EACH_NONE, false, -NO_LIMIT, NO_LIMIT},
+             {"margin", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"close", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
+             {"bf16_changed", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
+             {"logsumexp", "", SY_DRAW_LINE, SY_EACH_NONE, false, -NO_LIMIT, NO_LIMIT},
+             {"router_norm_lm", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"router_norm_balance", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT}};
 
 static void test_kinds(void)
 {

@@ -174,6 +174,16 @@ static int graph_segment(lua_State *L)
     return 0;
 }
 
+/* graph:draws([n]) -> random operations recorded so far; n: what comes has the numbers behind it */
+static int graph_draws(lua_State *L)
+{
+    struct sy_graph *g = lsy_check_handle(L, 1, META_GRAPH);
+    lua_pushinteger(L, sy_graph_draws(g));
+    if (!lua_isnoneornil(L, 2))
+        sy_graph_set_draws(g, (int32_t)luaL_checkinteger(L, 2));
+    return 1;
+}
+
 /* ---- forward programs ---- */
 
 static int program_gc(lua_State *L)
@@ -239,7 +249,8 @@ static int l_precision(lua_State *L)
 static const luaL_Reg graph_methods[] = {{"input", graph_input},
                                          {"observe", graph_observe}, {"update", graph_update},
                                          {"carry", graph_carry},
-                                         {"segment", graph_segment}, {NULL, NULL}};
+                                         {"segment", graph_segment}, {"draws", graph_draws},
+                                         {NULL, NULL}};
 static const luaL_Reg program_methods[] = {{"run", program_run}, {"profile", program_profile},
                                            {NULL, NULL}};
 static const luaL_Reg functions[] = {

@@ -8,7 +8,7 @@
  *   engine.optimizers()                                 all of them (train/optimizers/optimizer.h)
  *   engine.roles()                                      what a parameter may be, by name
  *   engine.phase(graph, kind, loss, total, params)      forward, backward, placement
- *   engine.plan({begin=, add=, eval=, count=}, options, K)    the phases over one arena
+ *   engine.plan({begin=, add=, eval=, count=, health=}, options, K)    the phases over one arena
  */
 #include "bind/core/error.h"
 #include "bind/core/handle.h"
@@ -173,10 +173,12 @@ static struct sy_params *check_params(lua_State *L, int arg)
 }
 
 /* by enum sy_phase_kind */
-static const char *const phase_names[] = {"begin", "add", "eval", "count", NULL};
+static const char *const phase_names[] = {"begin", "add", "eval", "count", "health",
+                                          NULL};
 
 /* engine.phase(graph, kind, loss, total, params or run, recompute, losses or nil): kind "begin",
- * "add" (to the gradients), "eval", or "count" (only what it carries is wanted of it).  Takes the
+ * "add" (to the gradients), "eval", "count" (only what it carries is wanted of it), or "health"
+ * (only what it observes).  Takes the
  * graph, which must still record; fields of the batch are its inputs of their names. */
 static int l_phase(lua_State *L)
 {
@@ -185,6 +187,7 @@ static int l_phase(lua_State *L)
     struct sy_tensor *loss = lsy_check_tensor(L, 3, "phase", "loss");
     struct sy_tensor *total = lsy_check_tensor(L, 4, "phase", "total");
     bool learns = kind == SY_PHASE_BEGIN || kind == SY_PHASE_ADD;
+    bool looks = kind == SY_PHASE_COUNT || kind == SY_PHASE_HEALTH;
     struct sy_params *ps = learns ? check_params(L, 5) : NULL;
     size_t n = ps ? (size_t)ps->count : 0;
     struct sy_tensor **grads = lua_newuserdatauv(L, (3 * n + 1) * sizeof(void *), 0);
@@ -205,7 +208,7 @@ static int l_phase(lua_State *L)
     p->loss = sy_tensor_ref(loss);
     p->losses = outputs[1] ? sy_tensor_ref(outputs[1]) : NULL;
     struct sy_program_spec spec = {.outputs = outputs,
-                                   .noutputs = kind == SY_PHASE_COUNT ? 0 : 1 + !!outputs[1],
+                                   .noutputs = looks ? 0 : 1 + !!outputs[1],
                                    .grads = grads, .grad_to = to, .ngrads = (int)n,
                                    .add_grads = kind == SY_PHASE_ADD};
     if (!rc)
@@ -264,7 +267,7 @@ static int read_weights(lua_State *L, struct sy_plan *plan, struct sy_err *err)
     return 0;
 }
 
-/* engine.plan({begin=, add= (or nil), eval=, count= (or nil)}, options, top_k or 0, weights or nil)
+/* engine.plan({begin=, eval=, add=, count=, health= (or nil)}, options, top_k or 0, weights or nil)
  * -> plan, arena bytes.  options: hyper-parameters that a change of traces again; weights: names of
  * inputs, where all of which are 0 nothing is counted. */
 static int l_plan(lua_State *L)
