@@ -133,6 +133,8 @@ lua_sources += %D%/lab/lint_scores.lua
 lua_sources += %D%/lab/lint_gradients.lua
 lua_sources += %D%/lab/lint_states.lua
 lua_sources += %D%/lab/lint.lua
+lua_sources += %D%/lab/saturation.lua
+lua_sources += %D%/lab/ablation.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

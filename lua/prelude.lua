@@ -35,6 +35,7 @@ alarm = late("lab.alarms", "alarm")
 compare, replay = late("run.compare", "compare"), late("run.replay", "replay")
 specialization = late("lab.specialization", "of")
 coactivation, token_experts = late("lab.coactivation", "of"), late("lab.token_experts", "of")
+saturation = late("lab.saturation", "of")
 
 local traced = late("lab.trace", "trace")
 trace = setmetatable({load = late("lab.trace_file", "load"), diff = late("lab.trace_diff", "diff")},

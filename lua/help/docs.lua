@@ -907,6 +907,29 @@ docs.entries = {
     .. "(experts) and how sure that is (share of its occurrences). Printed with the most "
     .. "frequent tokens first; t:save \"x.csv\".",
    "token_experts(m, d, {batches = 1})", options = "token_experts"},
+  {"saturation", "saturation(r, step, {batches=4, data=}) -> s",
+   "How early a run's routing is what it is now: s.saturation (steps, layers) is the mean over "
+    .. "tokens of |E_t and E_T| / |E_T|, of a token's experts at the checkpoint of step t and as "
+    .. "the run is, live or stored; s.chance is K/E. step: one, a list, or nil for all "
+    .. "checkpoints before. Both see the same windows of the validation part. Errors: a step "
+    .. "without a checkpoint (train's keep says how many there are). Source: Muennighoff et al. "
+    .. "2025 (OLMoE), section 5.1.", nil, options = "saturation"},
+  {"run:ablate", "r:ablate{batches=4, data=} -> a",
+   "The loss without each expert, of a run, live or stored: one evaluation as it is, a.loss, and "
+    .. "one for each expert of each layer, disabled in that layer alone. a.layers[i].delta (E) is "
+    .. "the loss without it less a.loss, in nats; where the data has several sources (data.mix) "
+    .. "or domains (data.synthetic), a.layers[i].by (domains,E) is the same over the targets of "
+    .. "each: the causal matrix. saliency (E) is the mean of gate times the norm of what it "
+    .. "gives, over the tokens that are sent to it, load (E) its share of the choices. All are of "
+    .. "one step and of the same windows as m:loss takes, in fp32; the run is held only while its "
+    .. "model is copied, and nothing of it changes. NaN where an expert cannot be disabled; "
+    .. "reasons[e] says why: it is already, or fewer than a token needs would remain. Printed as "
+    .. "a table and heatmaps; a:save \"x.csv\", \"x.svg\". Errors: a run that is closed, a dense "
+    .. "model. Source: of saliency Lasby et al. 2025 (REAP).", "r:ablate{batches = 1}",
+   options = "run:ablate"},
+  {"model:ablate", "m:ablate{data=, batches=4} -> a",
+   "The loss without each expert of a model: as r:ablate, which has the details.",
+   "m:ablate{data = d, batches = 1}.layers[1].delta", options = "run:ablate"},
   {"sleep", "sleep(seconds)",
    "Wait. At the prompt the line goes on as a job: the next one can be typed meanwhile.",
    "sleep(0.01)"},
@@ -928,6 +951,8 @@ local function rows_of(what)
     alarm = require("switchyard.lab.alarms").rows,
     ["run:fork"] = require("switchyard.run.fork").rows,
     specialization = require("switchyard.lab.specialization").rows,
+    saturation = require("switchyard.lab.saturation").rows,
+    ["run:ablate"] = require("switchyard.lab.ablation").rows,
     coactivation = require("switchyard.lab.coactivation").rows,
     token_experts = require("switchyard.lab.token_experts").rows,
     bakeoff = require("switchyard.lab.bakeoff").rows,

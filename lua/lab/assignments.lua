@@ -16,6 +16,7 @@
 local engine = require "switchyard.engine"
 local probe = require "switchyard.lab.probe"
 local progress = require "switchyard.lab.progress"
+local result = require "switchyard.lab.result"
 local assignments = {}
 
 -- ---- what is looked at ----
@@ -25,7 +26,8 @@ local WHICH = {input = {ids = "inputs", documents = "input_documents", sources =
 
 local function side_of(x) return x.side == "input" and "input" or "output" end
 
-local function fields_of(m, data)
+--- The fields of a batch that say which token is whose.
+function assignments.fields(m, data)
   local names = {}
   for side, which in pairs(WHICH) do
     if side == "output" or m._encodes then
@@ -37,8 +39,9 @@ local function fields_of(m, data)
   return names
 end
 
--- The label of a token: the set's own, or by its source or the domain of its document.
-local function labeller(set)
+--- of(document, source) -> the label of a token: the set's own, or by its source or the domain of
+-- its document.
+function assignments.labeller(set)
   local label, data = set.label, set.data
   if type(label) == "number" then return function() return label end end
   if label == "source" then return function(_, source) return source + 1 end end
@@ -135,6 +138,13 @@ local function check_vocab(m, what, sets)
   end
 end
 
+--- What one data set tells apart, its sources or its domains, as a set, and their names; nil: it is
+-- of one kind.
+function assignments.sets(d)
+  if #d.sources > 1 then return {data = d, label = "source"}, d.sources end
+  if d.domains > 1 then return {data = d, label = "domain"}, result.numbers(d.domains) end
+end
+
 --- text(id), quoted, for people: of a model, or of the data where it has no tokenizer.
 function assignments.texts(m, data)
   local tok = m.tokenizer or data.tokenizer
@@ -159,8 +169,9 @@ function assignments.of(m, what, sets, o)
   end
   local done = progress(what, parts, "batches")
   for i, set in ipairs(sets) do
-    local p, of = probe.new(m, {rows = o.batch, length = T, data = set.data, by = tasks[i],
-                                fields = fields_of(m, set.data), losses = false}), labeller(set)
+    local of = assignments.labeller(set)
+    local p = probe.new(m, {rows = o.batch, length = T, data = set.data, by = tasks[i],
+                            fields = assignments.fields(m, set.data), losses = false})
     p:over(o.batches, function(_, rows)
       gather(all, p, rows, of)
       done()

@@ -184,7 +184,7 @@ function coactivation.of(x, d, asked)
   return options.call(function()
     local o = options.read("coactivation", asked, coactivation.rows)
     check_layers(o.layers)
-    d = d or subject.data(x)
+    d = d or subject.data("coactivation", x)
     if not engine.is_data(d) then fail("takes a data set, got %s", type(d)) end
     return subject.still("coactivation", x, measure, d, o)
   end)

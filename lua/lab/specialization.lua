@@ -356,15 +356,13 @@ local new = result.class("specialization", "layers domains tokens shuffles seed 
 
 local function fail(...) error("specialization: " .. string.format(...), 0) end
 
-local function sets_of_one(d)
-  if #d.sources > 1 then return {{data = d, label = "source"}}, d.sources end
-  if d.domains > 1 then return {{data = d, label = "domain"}}, result.numbers(d.domains) end
-  fail("one data set of one source has nothing to tell apart: give {name = data set, ...}, or a "
-    .. "data.mix")
-end
-
 local function sets_of(given)
-  if engine.is_data(given) then return sets_of_one(given) end
+  if engine.is_data(given) then
+    local set, kinds = assignments.sets(given)
+    if set then return {set}, kinds end
+    fail("one data set of one source has nothing to tell apart: give {name = data set, ...}, or a "
+      .. "data.mix")
+  end
   if type(given) ~= "table" then
     fail("takes {name = data set, ...}, got %s", type(given))
   end
@@ -411,7 +409,7 @@ end
 function specialization.of(x, given, asked)
   return options.call(function()
     local o = options.read("specialization", asked, rows)
-    local sets, names = sets_of(given == nil and subject.data(x) or given)
+    local sets, names = sets_of(given == nil and subject.data("specialization", x) or given)
     return subject.still("specialization", x, measure, sets, names, o)
   end)
 end

@@ -6,6 +6,7 @@
 --  2. Nothing of the model or the run changes.
 
 local engine = require "switchyard.engine"
+local directory = require "switchyard.run.directory"
 local Class = require("switchyard.model.model")._Class
 local Run = require("switchyard.run.run").Run
 local Stored = require("switchyard.run.stored").Stored
@@ -33,9 +34,11 @@ function subject.still(what, x, f, ...)
   return m:_quietly(f, m, ...)
 end
 
---- The data of a run that goes on, or nil.
-function subject.data(x)
-  return getmetatable(x) == Run and rawget(x, "_d") or nil
+--- The data of a run, or nil of a model.  Raises where that of a stored run cannot be read.
+function subject.data(what, x)
+  if getmetatable(x) == Run then return rawget(x, "_d") end
+  if getmetatable(x) ~= Stored then return nil end
+  return directory.data(what, x.dir, directory.read(what, x._store))
 end
 
 --- Raise for a model without mixtures.

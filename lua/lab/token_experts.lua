@@ -118,7 +118,7 @@ end
 function token_experts.of(x, d, asked)
   return options.call(function()
     local o = options.read("token_experts", asked, token_experts.rows)
-    d = d or subject.data(x)
+    d = d or subject.data("token_experts", x)
     if not engine.is_data(d) then fail("takes a data set, got %s", type(d)) end
     return subject.still("token_experts", x, measure, d, o)
   end)

@@ -107,7 +107,8 @@ end
 function copy.twin(m, make)
   local twin = make()
   if not m:_quietly(copy_values, twin, m) then return nil end
-  for _, name in ipairs {"tokenizer", "_assumed", "_objective", "_languages", "_chosen"} do
+  for _, name in ipairs {"tokenizer", "_assumed", "_objective", "_languages", "_chosen",
+                           "_rules"} do
     twin[name] = m[name]
   end
   twin._steps_done, twin._fresh = m:_steps(), false

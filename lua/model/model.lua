@@ -551,6 +551,11 @@ function Model:accuracy(d, given)
   end)
 end
 
+--- m:ablate{data = d} -> table: loss without each expert, the model unchanged
+function Model:ablate(given)
+  return options.call(require("switchyard.lab.ablation").of, self, given)
+end
+
 -- ---- looking ----
 
 local function product(shape)

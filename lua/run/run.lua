@@ -7,6 +7,7 @@
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
+local ablation = lazy "switchyard.lab.ablation"
 local card = lazy "switchyard.prompt.card"
 local generate = lazy "switchyard.model.generate"
 local health = lazy "switchyard.lab.health"
@@ -438,6 +439,9 @@ end
 function methods:journal() return card.journal(self._h:journal()) end
 
 function methods:why(step) return why.why(self, step) end
+
+--- r:ablate{batches=} -> table: loss without each expert, the run unchanged
+function methods:ablate(given) return options.call(ablation.of, self, given) end
 
 function methods:alarms() return why.alarms(self) end
 

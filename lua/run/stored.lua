@@ -5,6 +5,7 @@ local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local options = require "switchyard.core.options"
 local lazy = require "switchyard.core.lazy"
+local ablation = lazy "switchyard.lab.ablation"
 local card = lazy "switchyard.prompt.card"
 local health = lazy "switchyard.lab.health"
 local directory = lazy "switchyard.run.directory"
@@ -36,6 +37,9 @@ function methods:events() return card.events((self._store:entries "events")) end
 function methods:health() return health.of(self._store, self.config.layers) end
 
 function methods:close() self._store:close() end
+
+--- s:ablate{batches=} -> loss without each expert, as of a live run
+function methods:ablate(given) return options.call(ablation.of, self, given) end
 
 function Stored.__index(s, name)
   if name == "_store" then
@@ -102,6 +106,16 @@ Stored.__name = "stored run"
 Stored.methods, Stored.fields = methods, FIELDS
 stored.Stored = Stored
 
+--- Steps of the checkpoints of the run at path, ascending.
+function stored.steps(path)
+  local list = {}
+  for _, c in ipairs(engine.checkpoints(path) or {}) do
+    if c.ok then list[#list + 1] = c.step end
+  end
+  table.sort(list)
+  return list
+end
+
 local function check_step(what, name, path, image, step)
   if not step or image and image.step == step then return end
   local steps = {}
@@ -135,7 +149,7 @@ function stored.model(what, name, code, step)
     local v = state["eval." .. key] or state["input." .. key]
     if v then engine.copy(t, v) end
   end
-  m._fresh = false
+  m._fresh, m._steps_done = false, image.step
   return m, image.step
 end
 

@@ -30,8 +30,8 @@ local function called(e)
   return ("%s expert %d"):format(place_of(e.run, e.layer, e._moe), e.number)
 end
 
--- How many enabled experts a token of a mixture can choose among, at the least.
-local function reach(moe, values)
+--- How many enabled experts a token of a mixture can choose among, at the least, by its mask.
+function surgery.reach(moe, values)
   local on, n = {}, 0
   for e, v in ipairs(values) do
     on[e] = v == 0
@@ -48,7 +48,7 @@ local function set_mask(e, off, what, number)
   local values = mask:table()
   if (values[number] ~= 0) == off then return end -- as it is
   values[number] = off and -math.huge or 0
-  local enabled, K = reach(e._moe, values), e._moe.top_k
+  local enabled, K = surgery.reach(e._moe, values), e._moe.top_k
   if enabled < K then
     error(("%s: %d of %d experts would remain in %s%s, a token needs %d"):format(what, enabled, E,
       place_of(e.run, e.layer, e._moe),
@@ -297,7 +297,7 @@ function surgery.fewest_enabled(r)
       local values, off = r._m.inputs["mask." .. moe.place]:table(), false
       for _, v in ipairs(values) do off = off or v ~= 0 end
       -- where all are enabled the router says it better
-      fewest = math.min(fewest, off and reach(moe, values) or #values)
+      fewest = math.min(fewest, off and surgery.reach(moe, values) or #values)
     end
   end
   return fewest
