@@ -30,7 +30,7 @@ local SPEC = {
     .. "when it holds"},
   {"run", "any", nil, help = "an action, a list of them, or f(r, alarm)"},
   {"every", "integer", nil, 1, 10 ^ 9 // 1, help = "steps from one look of a function to the next; "
-    .. "default 1: a call of Lua between two steps, some 30 us"},
+    .. "default 1: what f takes is taken from each step"},
   {"again", "integer", AGAIN, 0, 10 ^ 9 // 1, help = "steps that a condition has ended before it "
     .. "acts again"},
   {"name", "string", nil, help = "by which it is told and journaled; default: its condition's"},
@@ -270,6 +270,7 @@ local function keep(r)
   local n = #list_of(r)
   r._store:add("events", r._h:status().step, "alarms",
     ("%d alarm%s"):format(n, n == 1 and " acts" or "s act"), text)
+  r._store:flush() -- a kill must not lose them; a disk that fails is told by its own alarm
 end
 
 local function changed(r, list)

@@ -292,6 +292,32 @@ do -- another process
   r:close()
 end
 
+do -- killed
+  local script = t.write(t.scratch "killed.lua", ([[
+    local tok = tokenizer.bytes()
+    local m = model.moe{layers = 1, dim = 16, heads = 2, context = 16, experts = 4, top_k = 2,
+                        expert_dim = 16, vocab = tok}
+    local d = data.string(("the quick brown fox "):rep(400), {tokenizer = tok})
+    local r = train(m, d, {steps = 1000, batch = 2, eval_every = 0, name = "killed", paused = true,
+                           checkpoint_every = 10})
+    alarm(r, {when = "plateau", run = {{set = {lr = 1e-5}}, "bell"}, again = 7})
+    alarm(r, {when = function(run) return run.step == 30 end, run = {set = {clip = 0.5}}})
+    every(r, 60, function()
+      r._store:flush() -- steps of this size are faster than a disk
+      io.popen("kill -9 $PPID"):read "a"
+      sleep(60)
+    end)
+    r:resume():wait()
+  ]]))
+  t.child("'" .. script .. "'")
+  local r = train.resume("killed", {paused = true})
+  is(#alarms(r), 1, "killed: the alarm of words is set again")
+  is(("%d %s"):format(alarms(r)[1].again, alarms(r)[1].name), "7 plateau", "as it was")
+  is(r.clip, 0.5, "what the other one did is in the journal")
+  r:close()
+  ok(replay "killed".identical, "and is replayed")
+end
+
 -- ---- refusals ----
 
 do
