@@ -44,7 +44,7 @@ expect ":pause and :resume" "paused running" "$model" "$text" "$train" \
     'print(s .. " " .. r.state)'
 expect ":mark" "a mark of mine" "$model" "$text" "$train" ':mark a mark of mine' 'r:wait();' \
     'for _, e in ipairs(r:journal()) do print(e.text) end'
-expect ":alert" "alarm loss > 0 and step > 20 at step 21: loss" "$model" "$text" "$train" \
+expect ":alert" "alarm loss > 0 and step > 20 at step" "$model" "$text" "$train" \
     'r:pause():wait(); r.steps = r.step + 40' \
     ':alert loss > 0 and step > 20' 'r:resume():wait();'
 expect ":alert off" "hooks	0" "$model" "$text" "$train" \
