@@ -157,6 +157,7 @@ EXTRA_DIST += %D%/screens/ascii.txt %D%/screens/change.txt %D%/screens/cursor.tx
 EXTRA_DIST += %D%/screens/dense.txt %D%/screens/drops.txt %D%/screens/empty.txt %D%/screens/events.txt
 EXTRA_DIST += %D%/screens/failed.txt %D%/screens/filter.txt %D%/screens/first-step.txt %D%/screens/first-steps.txt %D%/screens/full-screen.txt %D%/screens/gates.txt %D%/screens/light.txt
 EXTRA_DIST += %D%/screens/help.txt %D%/screens/no-colours.txt %D%/screens/zoomed.txt
+EXTRA_DIST += %D%/screens/choices.txt %D%/screens/choices-200x60.txt
 EXTRA_DIST += %D%/screens/objectives.txt %D%/screens/sources.txt %D%/screens/translation.txt
 EXTRA_DIST += %D%/screens/translation-60x15.txt %D%/screens/translation-ascii.txt
 EXTRA_DIST += %D%/screens/menu.txt %D%/screens/menu-200x60.txt %D%/screens/menu-ascii.txt

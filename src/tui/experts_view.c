@@ -17,7 +17,8 @@ static const struct {
                       {"gate", "probability", "this run records no probabilities"},
                       {"drops", "dropped", "no capacity: no token is dropped"},
                       {"change", "change", "this run records no loads"},
-                      {"sources", "sources", "the data of this run have one source"}};
+                      {"sources", "sources", "the data of this run have one source"},
+                      {"importance", "importance", "this run records no sums of gates"}};
 
 int sy_panel_find_heat(const char *name)
 {
@@ -38,7 +39,10 @@ const char *sy_panel_heats(void)
 static int series_of(const struct sy__layer *l, enum sy__heat heat, int *instead)
 {
     *instead = heat == SY__HEAT_DROP ? l->drop : -1;
-    return heat == SY__HEAT_GATE ? l->gate : heat == SY__HEAT_DROP ? l->dropped : l->series;
+    return heat == SY__HEAT_GATE         ? l->gate
+           : heat == SY__HEAT_DROP       ? l->dropped
+           : heat == SY__HEAT_IMPORTANCE ? l->importance
+                                         : l->series;
 }
 
 /* Seconds between two pictures of a run that trains: more of them nobody reads, and each is most of
@@ -100,7 +104,7 @@ static void fill_sources(struct sy__table *t, const struct sy__run *r, int64_t s
 /* Of what is 0 of a dead expert, and of one that someone disabled. */
 static bool marks_experts(enum sy__heat mode)
 {
-    return mode == SY__HEAT_LOAD || mode == SY__HEAT_GATE;
+    return mode == SY__HEAT_LOAD || mode == SY__HEAT_GATE || mode == SY__HEAT_IMPORTANCE;
 }
 
 static void fill_table(struct sy_panel *p, const struct sy__run *r, int64_t step)
@@ -357,6 +361,8 @@ static void table_foot(const struct sy_panel *p, const struct figures *f,
                   p->heat == SY__HEAT_DROP ? sy__unit_of(SY_SERIES_DROPPED) : SY_UNIT_PLAIN, value);
     if (p->heat == SY__HEAT_CHANGE)
         snprintf(text, sizeof text, " blue less · yellow more · max %.2f ", f->largest);
+    else if (p->heat == SY__HEAT_IMPORTANCE)
+        snprintf(text, sizeof text, " max %s · even 1 ", value);
     else if (p->heat == SY__HEAT_GATE)
         snprintf(text, sizeof text, " max %s · even %.3f ", value, 1.0 / p->table.cols);
     else
@@ -372,12 +378,13 @@ static void label_row(const void *ctx, int row, char out[32])
     snprintf(out, 32, "%s", r->layers[row < r->nlayers ? row : 0].called);
 }
 
-/* The table as a heatmap.  Loads and probabilities are shown beside what would be even: 1, or 1/E.
- */
+/* The table as a heatmap.  Loads, importance and probabilities are shown beside what would be even:
+ * 1, or 1/E. */
 static struct sy_heat heat_of(const struct sy_panel *p, double largest)
 {
     const struct sy__table *t = &p->table;
-    bool load = t->mode == SY__HEAT_LOAD, gate = t->mode == SY__HEAT_GATE;
+    bool load = t->mode == SY__HEAT_LOAD || t->mode == SY__HEAT_IMPORTANCE;
+    bool gate = t->mode == SY__HEAT_GATE;
     bool source = t->mode == SY__HEAT_SOURCE;
     double top = load     ? 2
                  : gate   ? 2.0 / t->cols

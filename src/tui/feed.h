@@ -47,7 +47,7 @@ struct sy__feed {
 struct sy__layer {
     struct sy_series_what what;
     int series, width;               /* of its loads */
-    int gate, dropped, drop, source, disabled; /* numbers of series, or -1 */
+    int gate, dropped, drop, source, disabled, importance; /* numbers of series, or -1 */
     char called[32];                 /* "enc 1", else "L1"; of a second mixture "enc 1m", "L1m" */
 };
 

@@ -311,6 +311,17 @@ static void heat_mode(struct sy_panel *p, int by)
     p->heat = (enum sy__heat)((p->heat + 1) % SY__HEATS);
 }
 
+static void router_page(struct sy_panel *p, int by)
+{
+    (void)by;
+    if (!sy__shows(p, SY__ROUTER))
+        choose_view(p, SY__ROUTER);
+    else if (!sy__has_choices(sy__front(p)))
+        say_in_panel(p, "this run records loads alone of its routers");
+    else
+        p->choices = !p->choices;
+}
+
 static void losses_apart(struct sy_panel *p, int by)
 {
     (void)by;
@@ -457,6 +468,7 @@ static const struct {
     [SY_ACT_PANEL6] = {choose_view, SY__MEMORY},
     [SY_ACT_HEAT] = {heat_mode, 0},
     [SY_ACT_APART] = {losses_apart, 0},
+    [SY_ACT_ROUTER] = {router_page, 0},
     [SY_ACT_VERBS] = {open_menu, 0},
     [SY_ACT_MARK] = {mark_step, 0},
     [SY_ACT_PAUSE] = {pause_run, 0},

@@ -26,6 +26,7 @@ enum sy__heat {
     SY__HEAT_DROP,
     SY__HEAT_CHANGE,
     SY__HEAT_SOURCE, /* of the selected layer: sources by experts */
+    SY__HEAT_IMPORTANCE,
     SY__HEATS
 };
 
@@ -95,6 +96,7 @@ struct sy_panel {
     bool log[SY__VIEWS];
     bool cloud;
     int smooth, losses; /* losses: the page of losses apart (losses.c); -1: the first */
+    bool choices; /* router health: how it chooses, in place of its loads */
     enum sy__heat heat;
     int layer;          /* place in layers */
     int64_t base;       /* step that changes are shown since; -1: the first */
@@ -126,6 +128,8 @@ bool sy__shows(const struct sy_panel *p, enum sy__view view);
 
 /* views.c */
 void sy__want(struct sy_panel *p);       /* feeds of all that is shown */
+/* Has the run rows of how its routers choose (router health's other page)? */
+bool sy__has_choices(const struct sy__run *r);
 bool sy__views_read(struct sy_panel *p); /* heatmaps' rows; true: changed */
 void sy__views_draw(struct sy_panel *p, struct sy_grid *g);
 bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind);

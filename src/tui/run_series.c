@@ -30,6 +30,7 @@ static void take_part(struct sy__run *r, int series, const struct sy_series_what
                     : kind == SY_SERIES_DROP        ? &l->drop
                     : kind == SY_SERIES_SOURCE_LOAD ? &l->source
                     : kind == SY_SERIES_DISABLED    ? &l->disabled
+                    : kind == SY_SERIES_IMPORTANCE  ? &l->importance
                                                     : NULL;
         if (!part)
             return;
@@ -56,7 +57,7 @@ static void take_layers(struct sy__run *r, int count)
         if (what.kind != SY_SERIES_LOAD || !what.layer)
             continue;
         int width = sy_source_width(r->source, i);
-        list[n++] = (struct sy__layer){what, i, width, -1, -1, -1, -1, -1, ""};
+        list[n++] = (struct sy__layer){what, i, width, -1, -1, -1, -1, -1, -1, ""};
         call_layer(r, &list[n - 1]);
         r->experts = list[n - 1].width > r->experts ? list[n - 1].width : r->experts;
     }

@@ -29,21 +29,44 @@ bool sy__x_known(const struct sy_panel *p, enum sy_x_kind kind)
            (kind != SY_X_FLOPS || r->status.flops_per_token > 0);
 }
 
-/* Strips of router health. */
+/* Strips of router health, on two pages: loads, and how a router chooses and what it learns by. */
 struct strip {
     const char *name;
     enum sy_series_kind kind;
     enum sy__reduce reduce;
     int which, colour;
+    bool choices;
 };
-static const struct strip strips[] = {{"entropy", SY_SERIES_ENTROPY, SY__MEAN, 0, 0},
-                                      {"of gates", SY_SERIES_GATE_ENTROPY, SY__MEAN, 0, 2},
-                                      {"max/mean", SY_SERIES_LOAD, SY__LOAD, 0, 1},
-                                      {"dead", SY_SERIES_LOAD, SY__LOAD, 1, 3},
-                                      {"dropped", SY_SERIES_DROP, SY__MEAN, 0, 4},
-                                      {"rerouted", SY_SERIES_REROUTED, SY__MEAN, 0, 5},
-                                      {"per token", SY_SERIES_EXPERTS_PER_TOKEN, SY__MEAN, 0, 6}};
+static const struct strip strips[] = {
+    {"entropy", SY_SERIES_ENTROPY, SY__MEAN, 0, 0, false},
+    {"of gates", SY_SERIES_GATE_ENTROPY, SY__MEAN, 0, 2, false},
+    {"max/mean", SY_SERIES_LOAD, SY__LOAD, 0, 1, false},
+    {"dead", SY_SERIES_LOAD, SY__LOAD, 1, 3, false},
+    {"dropped", SY_SERIES_DROP, SY__MEAN, 0, 4, false},
+    {"rerouted", SY_SERIES_REROUTED, SY__MEAN, 0, 5, false},
+    {"per token", SY_SERIES_EXPERTS_PER_TOKEN, SY__MEAN, 0, 6, false},
+    {"margin", SY_SERIES_MARGIN, SY__MEAN, 0, 0, true},
+    {"grad lm", SY_SERIES_ROUTER_NORM_LM, SY__MEAN, 0, 1, true},
+    {"grad bal.", SY_SERIES_ROUTER_NORM_BALANCE, SY__MEAN, 0, 2, true},
+    {"bf16 diff", SY_SERIES_BF16_CHANGED, SY__MEAN, 0, 3, true},
+    {"close", SY_SERIES_CLOSE, SY__MEAN, 0, 4, true},
+    {"gate max", SY_SERIES_CONFIDENCE, SY__MEAN, 0, 5, true},
+    {"logsumexp", SY_SERIES_LOGSUMEXP, SY__MEAN, 0, 6, true}};
 #define STRIPS ((int)(sizeof strips / sizeof *strips))
+
+bool sy__has_choices(const struct sy__run *r)
+{
+    for (int i = 0; r && i < sy_source_count(r->source); i++)
+        for (int k = 0; k < STRIPS; k++)
+            if (strips[k].choices && sy_source_what(r->source, i).kind == strips[k].kind)
+                return true;
+    return false;
+}
+
+static bool shows_choices(const struct sy_panel *p, const struct sy__run *r)
+{
+    return p->choices && sy__has_choices(r);
+}
 
 /* ---- wanting ---- */
 
@@ -100,7 +123,8 @@ static void want_view(struct sy_panel *p, struct sy__run *r, const struct sy__sl
         break;
     case SY__ROUTER:
         for (int i = 0; i < STRIPS; i++)
-            sy__feed(r, sy__of_kind(strips[i].kind, strips[i].reduce), 0);
+            if (strips[i].choices == shows_choices(p, r))
+                sy__feed(r, sy__of_kind(strips[i].kind, strips[i].reduce), 0);
         break;
     default:
         break;
@@ -275,13 +299,17 @@ static void draw_router(struct sy_panel *p, const struct sy__slot *s, struct sy_
 {
     struct sy__run *r = sy__front(p);
     bool focus = p->pane_mode && s == &p->slots[p->focus];
-    struct sy_rect in = sy_frame(g, &p->look, s->r, "router health", focus);
+    bool choices = shows_choices(p, r);
+    char title[48];
+    sy_theme_text(&p->look, choices ? "router health · choices" : "router health", title,
+                  sizeof title);
+    struct sy_rect in = sy_frame(g, &p->look, s->r, title, focus);
     const struct sy_pyramid *rows[STRIPS];
     int n = 0, k = 0;
     for (int i = 0; i < STRIPS; i++) {
-        rows[i] = r ? sy__feed_rows(sy__find_feed(r, sy__of_kind(strips[i].kind, strips[i].reduce)),
-                                    strips[i].which)
-                    : NULL;
+        struct sy__of of = sy__of_kind(strips[i].kind, strips[i].reduce);
+        bool shown = r && strips[i].choices == choices;
+        rows[i] = shown ? sy__feed_rows(sy__find_feed(r, of), strips[i].which) : NULL;
         n += rows[i] != NULL;
     }
     for (int i = 0; i < STRIPS && in.h > 0; i++) {

@@ -146,6 +146,33 @@ static void put_layer(struct fake_run *f, int layer, int64_t step)
     put_one(f, name, step, 2.7 - 0.6 * apart + 0.05 * noise(f, step, (uint32_t)(7000 + layer)));
 }
 
+/* How a layer's router chooses, at few steps; margins grow as loads go apart. */
+static void put_choices(struct fake_run *f, int layer, int64_t step)
+{
+    static const struct {
+        enum sy_series_kind kind;
+        double from, by;
+    } seen[] = {{SY_SERIES_MARGIN, 0.002, 0.05},
+                {SY_SERIES_CLOSE, 0.4, -0.3},
+                {SY_SERIES_BF16_CHANGED, 0.02, -0.015},
+                {SY_SERIES_LOGSUMEXP, 2.1, 0.4},
+                {SY_SERIES_ROUTER_NORM_LM, 0.01, 0.03},
+                {SY_SERIES_ROUTER_NORM_BALANCE, 0.05, -0.04}};
+    double apart = step < 600 ? (double)step / 600 : 1;
+    char name[48];
+    for (size_t i = 0; i < sizeof seen / sizeof *seen; i++) {
+        double own = 1 + 0.2 * noise(f, step, (uint32_t)(9500 + layer));
+        float v = (float)((seen[i].from + seen[i].by * apart) * own);
+        snprintf(name, sizeof name, "%s.%d", sy_series_row(seen[i].kind)->name, layer);
+        put_kind(f, name, seen[i].kind, layer, 1, step, &v);
+    }
+    float sums[256];
+    for (int e = 0; e < f->experts; e++)
+        sums[e] = (float)(1 + apart * noise(f, 0, (uint32_t)(layer * 1000 + e)));
+    snprintf(name, sizeof name, "importance.%d", layer);
+    put_kind(f, name, SY_SERIES_IMPORTANCE, layer, f->experts, step, sums);
+}
+
 static void put_step(struct fake_run *f, int64_t step)
 {
     double loss = loss_at(f, step), compute = 0.82 + 0.08 * noise(f, step, 2);
@@ -167,6 +194,8 @@ static void put_step(struct fake_run *f, int64_t step)
     put_one(f, "tokens", step, 16384.0 * (double)step);
     for (int l = 1; l <= f->layers; l++)
         put_layer(f, l, step);
+    for (int l = 1; l <= f->layers && f->looks && (step == 1 || step % 100 == 0); l++)
+        put_choices(f, l, step);
     if (step % 100 == 0)
         put_one(f, "val_loss", step, loss_at(f, step) + 0.1 - noise(f, step, 0) * 0.2);
 }

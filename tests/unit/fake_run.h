@@ -19,6 +19,7 @@ struct fake_run {
     bool stacks;         /* layers are of an encoder and a decoder */
     bool disabled;       /* what dies at step 800 was disabled then */
     bool varies;         /* the number of experts a token; and some are rerouted */
+    bool looks;          /* at routers, at few steps */
     uint32_t seed;
     enum sy_run_state state;
     struct sy_mark marks[8];

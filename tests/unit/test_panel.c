@@ -196,6 +196,23 @@ static void with_drops(void)
     act(&stage, SY_ACT_HEAT, 2);
 }
 
+static void with_choices(void)
+{
+    stage.run[0].looks = true;
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_ROUTER, 2); /* it is not shown at first */
+}
+
+static void with_choices_large(void)
+{
+    stage.run[0].looks = true;
+    open_stage(&stage, 200, 60, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_ROUTER, 1);
+    act(&stage, SY_ACT_HEAT, 5); /* importance */
+}
+
 static void zoomed(void)
 {
     stage.run[0].spike = 1200;
@@ -368,6 +385,8 @@ static const struct scene {
               {"change", with_change},
               {"gates", with_gates},
               {"drops", with_drops},
+              {"choices", with_choices},
+              {"choices-200x60", with_choices_large},
               {"zoomed", zoomed},
               {"64x128", many_experts},
               {"20-runs", many_runs},
@@ -509,6 +528,22 @@ static void narrow_header(void)
     for (int x = 0; x < 20; x++)
         row[x] = (char)sy_grid_at(&stage.grid, x, 0)->ch;
     tap_ok(!strncmp(row, " step 1,240   ", 14), "a narrow header: '%s'", row);
+    close_stage(&stage);
+}
+
+/* A run that shows nothing of how its routers choose says so, and goes on showing their loads. */
+static void no_choices(void)
+{
+    struct sy_str text = SY_STR_INIT;
+    open_stage(&stage, 200, 60, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_ROUTER, 1);
+    tap_ok(strstr(stage.panel->message, "records loads alone") != NULL, "no choices: it says so");
+    draw(&stage);
+    sy_grid_write(&stage.grid, SY_DUMP_TEXT, &text);
+    tap_ok(text.data && strstr(text.data, "max/mean") && !strstr(text.data, "choices"),
+           "... and shows the loads");
+    sy_str_free(&text);
     close_stage(&stage);
 }
 
@@ -1021,6 +1056,7 @@ int main(void)
     disabled_expert();
     not_smoothed();
     early_drops();
+    no_choices();
     losses_apart();
     teacher_apart();
     largest_of_sources();
