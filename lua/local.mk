@@ -96,6 +96,7 @@ lua_sources += %D%/run/train.lua
 lua_sources += %D%/run/stored.lua
 lua_sources += %D%/run/surgery.lua
 lua_sources += %D%/model/token_rules.lua
+lua_sources += %D%/run/reroute.lua
 lua_sources += %D%/run/expert_parts.lua %D%/run/verbs.lua
 lua_sources += %D%/run/why.lua
 lua_sources += %D%/prompt/card.lua

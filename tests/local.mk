@@ -37,6 +37,7 @@ script_tests += %D%/screens/keys.sh %D%/screens/terminal.sh %D%/screens/live.sh 
 EXTRA_DIST += %D%/screens/lib.sh
 EXTRA_DIST += %D%/layers.txt
 EXTRA_DIST += %D%/peers/tokenizer.py %D%/peers/layouts.py %D%/peers/huggingface.py
+script_tests += %D%/lua/reroute.lua
 script_tests += %D%/lua/verbs.lua %D%/lua/token_rules.lua
 script_tests += %D%/lua/vocab.lua
 script_tests += %D%/cli/short.sh

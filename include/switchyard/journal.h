@@ -39,6 +39,7 @@ enum sy_entry_replay {
     X(UNFREEZE, "unfreeze", TRAINER, true, SET, "as freeze, value 0")                              \
     X(CONFIG, "config", HOST, true, SET,                                                           \
       "key: option of the model, which needs a new plan; value, NaN: nil")                         \
+    X(ROUTER, "router", HOST, true, SET, "key: the router, as JSON where it has options")          \
     X(RESET, "reset", HOST, true, SET,                                                             \
       "key: parameters' prefix; expert; value: seed; values: by each one's init, else normal")     \
     X(CLONE, "clone", HOST, true, SET,                                                             \

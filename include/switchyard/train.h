@@ -191,6 +191,10 @@ enum sy_schedule sy_trainer_schedule(struct sy_trainer *t);
  * there is no such input, nothing happens then.  Any thread.  Errors: MEMORY. */
 int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *values, int64_t n,
                          struct sy_err *err);
+/* Other states of the model (caller holds), of a plan that comes; what is kept of spikes is of the
+ * old ones and goes.  Errors: MEMORY; nothing has changed. */
+int sy_trainer_set_states(struct sy_trainer *t, struct sy_tensor *const *states, int n,
+                          struct sy_err *err);
 /* Exchange the plan (caller holds).  The trainer owns it then; the old one is freed.  On failure
  * (MEMORY) nothing changes and the plan stays the caller's. */
 int sy_trainer_replan(struct sy_trainer *t, struct sy_plan *plan, double flops_per_token,

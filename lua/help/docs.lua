@@ -20,13 +20,13 @@ local function optimizer_sources()
   return table.concat(list, "; ") .. "."
 end
 
--- "steps, batch ... and schedule; of a model with experts top_k and capacity"
+-- "steps, batch ... and schedule; of a model with experts router, top_k, capacity"
 local function settable()
   local names = {}
   for _, row in ipairs(require("switchyard.run.train").rows()) do
     if row.live and row.live ~= enum.live.NEVER then names[#names + 1] = row[1] end
   end
-  return ("%s; of a model with experts %s"):format(table.concat(names, ", "),
+  return ("%s; of a model with experts router, %s"):format(table.concat(names, ", "),
     table.concat(require("switchyard.model.live").names, ", "))
 end
 
@@ -338,6 +338,15 @@ docs.entries = {
     .. "nil for a layer without experts. l and e count from 1. Of a layer with several mixtures "
     .. "these are the first's; r.layers[l].mixtures[i] has name, load and experts of each.",
    "r.layers[1].load"},
+  {"run.router", "r.router    r.router = \"deepseek_v3\"    r.router = {\"sigmoid\", scale = 2}",
+   "Another router for all mixtures of a live run, traced again between two steps and written "
+    .. "into the journal. What both have stays (gate.weight and what the optimizer keeps of it, "
+    .. "states); states of the new one alone begin as its init says; coefficients of balance rules "
+    .. "begin as the new router's own, each change an entry, too; top_k and capacity stay. "
+    .. "Errors: one that cannot have them, or would see later tokens; one whose parameters are "
+    .. "others than the run has (noisy_topk, gpt_oss, top_p, zero_experts, hash: they are laid "
+    .. "out when it begins).",
+   "r.router"},
   {"run:wait", "r:wait(step) -> r",
    "Wait until the run has done that step, or has ended or paused: with a step behind its end, or "
     .. "without one, then. Ctrl-C ends the wait, not the run. Errors: a step below 0.",

@@ -34,7 +34,7 @@ function live.of_run(name)
   for _, h in ipairs(engine.hyper()) do
     if h.name == name then return true end
   end
-  return live.is(name)
+  return live.is(name) or name == "router" -- lua/run/reroute.lua
 end
 
 --- The row of an option for a model, with this default.

@@ -14,6 +14,7 @@ local lazy = require "switchyard.core.lazy"
 local directory = lazy "switchyard.run.directory"
 local live = require "switchyard.model.live"
 local parts = require "switchyard.run.expert_parts"
+local reroute = require "switchyard.run.reroute"
 local surgery = require "switchyard.run.surgery"
 local Run = require("switchyard.run.run").Run
 local teacher = lazy "switchyard.run.teacher"
@@ -78,6 +79,10 @@ host[enum.entry.CONFIG] = function(r, e)
   local cfg = r._m.cfg
   cfg[e.key] = live.after(e.key, cfg[e.key], config_value(e))
   Run._replan(r, function() r._h:record(e) end)
+end
+
+host[enum.entry.ROUTER] = function(r, e)
+  reroute.again(r, e, function() r._h:record(e) end)
 end
 
 host[enum.entry.RESET] = function(r, e)
@@ -207,7 +212,13 @@ end
 --- A plan as the checkpoint in `path` was made with.  always: whatever the shape seems to be, for a
 -- change may have ended half done.
 local function reshape(r, path, image, always)
-  local h, cfg, other = r._h, r._m.cfg, always
+  local h, other = r._h, always
+  local router = reroute.at(image.journal)
+  if r._m._routed ~= router then
+    r._m:_quietly(reroute.put, r._m, h, r._config.model.config, router)
+    other = true
+  end
+  local cfg = r._m.cfg
   for name in pairs(PLAN) do
     if h:get(name) ~= image.hyper[name] then
       h:apply{kind = "set", key = name, value = image.hyper[name]}

@@ -18,6 +18,7 @@ local nn = require "switchyard.model.nn"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
 local directory = lazy "switchyard.run.directory"
+local reroute = lazy "switchyard.run.reroute"
 local series = require "switchyard.run.series"
 local surgery = require "switchyard.run.surgery"
 local teacher = lazy "switchyard.run.teacher"
@@ -518,6 +519,7 @@ function Run._settable(r)
     if h.live ~= enum.live.NEVER then names[#names + 1] = h.name end
   end
   if r._h:mix() then names[#names + 1] = "mix" end
+  if r._m.cfg.experts and r._m:_has_option "router" then names[#names + 1] = "router" end
   return table.move(live.names, 1, r._m.cfg.experts and #live.names or 0, #names + 1, names)
 end
 
@@ -589,6 +591,7 @@ function Run.__index(r, name)
     return status_of(r, name)
   end
   if live.is(name) then return live.shown(name, r._m.cfg[name]) end
+  if name == "router" then return r._m.cfg.router end
   if name == "mix" then return inputs.mix(r, rawget(r, "_given_mix")) end
   if model_inputs(r, name) then return inputs.shown(r, name) end
   local fixed = inputs.fixed(r, name)
@@ -784,6 +787,7 @@ end
 
 local function set(r, name, value)
   if name == "mix" then return set_mix(r, value) end
+  if name == "router" then return reroute.set(r, value) end
   if live.is(name) then return set_live(r, name, value) end
   if model_inputs(r, name) then return inputs.assign(r, name, value) end
   if r._h:get(name) == nil then refuse(r, name) end

@@ -230,6 +230,22 @@ void sy_params_free(struct sy_params *ps)
     sy_free(ps);
 }
 
+int sy_params_set_states(struct sy_params *ps, struct sy_tensor *const *states, int n,
+                         struct sy_err *err)
+{
+    struct sy_tensor **list = sy_calloc((size_t)n + 1, sizeof *list);
+    if (!list)
+        return sy_err_set(err, SY_E_MEMORY, "train: out of memory");
+    for (int i = 0; i < n; i++)
+        list[i] = sy_tensor_ref(states[i]);
+    for (int i = 0; i < ps->nstates; i++)
+        sy_tensor_unref(ps->states[i]);
+    sy_free(ps->states);
+    ps->states = list;
+    ps->nstates = n;
+    return 0;
+}
+
 /* ---- norm ---- */
 
 static void sumsq_task(void *ctx, int64_t i)

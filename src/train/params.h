@@ -132,6 +132,10 @@ static inline const struct sy_slot *sy_params_slot(const struct sy_params *ps, i
 /* Zero what the optimizer keeps of a parameter, or of one expert of it (-1: all). */
 void sy_params_forget(struct sy_params *ps, int param, int64_t expert);
 
+/* Other states in place of these.  -1: MEMORY, and they stay. */
+int sy_params_set_states(struct sy_params *ps, struct sy_tensor *const *states, int n,
+                         struct sy_err *err);
+
 /* Lines of a parameter: its experts, or of one that counts none in its first dimension (a router's
  * weight) its rows.  What the optimizer keeps of them by lines goes along; what it keeps by columns
  * is of all lines and stays.  The optimizer's copies are as exact as the parameters'. */

@@ -215,6 +215,17 @@ void sy__spikes_free(struct sy_trainer *t)
     t->nspikes = t->spike_at = 0;
 }
 
+int sy_trainer_set_states(struct sy_trainer *t, struct sy_tensor *const *states, int n,
+                          struct sy_err *err)
+{
+    if (sy_params_set_states(t->c.params, states, n, err))
+        return -1;
+    pthread_mutex_lock(&t->lock);
+    sy__spikes_free(t);
+    pthread_mutex_unlock(&t->lock);
+    return 0;
+}
+
 /* The i-th oldest. */
 static struct sy__spike *spike_at(struct sy_trainer *t, int i)
 {

@@ -105,9 +105,9 @@ is(#tostring(wide), 506, "and whole elsewhere")
 r:note "a note"
 r.layers[1].experts[2]:freeze()
 is(tostring(r:journal()),
-  "step  kind    text\n   8  note    a note\n   8  freeze  layer 1 expert 2",
+  "step  kind    text\n   8  note    a note\n   8  freeze  freeze L1 2",
   "a journal has columns of what it says")
-is(tostring(r:journal()[2]), "step 8, freeze: layer 1 expert 2", "and an entry a line")
+is(tostring(r:journal()[2]), "step 8, freeze: freeze L1 2", "and an entry a line")
 is(show.text(r:journal()), tostring(r:journal()), "at the prompt as well")
 is(tostring(tensor{{1, 0.5}, {20, 0.25}}),
   "f32 (2, 2)   min 0.25   mean 5.4375   max 20\n    1   0.5000\n   20   0.2500",

@@ -18,9 +18,9 @@ static const unsigned char golden[] = {
 
 static void test_kinds(void)
 {
-    static const char *const effect[] = {"set",    "schedule", "input", "freeze", "unfreeze",
-                                         "config", "reset",    "clone", "swap",   "merge",
-                                         "force",  "forbid",   "mix",   "skip",   "rules"};
+    static const char *const effect[] = {
+        "set",  "schedule", "input", "freeze", "unfreeze", "config", "reset", "clone",
+        "swap", "merge",    "force", "forbid", "mix",      "skip",   "rules", "router"};
     int with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++) {
         tap_is_int(sy_entry_find(sy_entry_row((enum sy_entry_kind)i)->name), i, "%s is found",
@@ -32,9 +32,9 @@ static void test_kinds(void)
                "%s has an effect", effect[i]);
     tap_is_int(with, sizeof effect / sizeof *effect, "and no other has");
     /* What is learned is another from there on: the spike rule looks back no further. */
-    static const char *const disturbs[] = {"set",    "schedule", "input", "freeze", "unfreeze",
-                                           "config", "reset",    "clone", "merge",  "force",
-                                           "forbid", "mix",      "resume"};
+    static const char *const disturbs[] = {"set",    "schedule", "input",  "freeze", "unfreeze",
+                                           "config", "reset",    "clone",  "merge",  "force",
+                                           "forbid", "mix",      "resume", "router"};
     with = 0;
     for (int i = 0; i < SY_ENTRY_COUNT; i++)
         with += sy_entry_row((enum sy_entry_kind)i)->disturbs;

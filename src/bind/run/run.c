@@ -16,6 +16,7 @@
 #include "bind/run/live_source.h"
 #include "bind/run/open.h"
 #include "bind/run/run_int.h"
+#include "bind/tensor/tensor.h"
 #include "bind/thread/host.h"
 #include "bind/thread/wait.h"
 
@@ -432,6 +433,21 @@ static int run_replan(lua_State *L)
     return 0;
 }
 
+/* run:states(tensors): the model's states from now on, of the plan that comes (held) */
+static int run_states(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct run *r = check_run(L);
+    int n = (int)luaL_len(L, 2);
+    struct sy_tensor **list = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *list, 0);
+    for (int i = 0; i < n; i++) {
+        lua_geti(L, 2, i + 1);
+        list[i] = lsy_check_tensor(L, -1, "train", "state");
+        lua_pop(L, 1);
+    }
+    return sy_trainer_set_states(r->trainer, list, n, &err) ? lsy_raise(L, &err) : 0;
+}
+
 /* run:frozen(prefix, expert) -> "all", "none" or "some" of these parameters; nothing: there are
  * none */
 static int run_frozen(lua_State *L)
@@ -608,6 +624,7 @@ static const luaL_Reg run_methods[] = {
     {"every", run_every},           {"repeating", run_repeating}, {"in_hook", run_in_hook},
     {"watch", run_watch},           {"want_rewind", run_want_rewind},
     {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
+    {"states", run_states},
     {"swap", run_swap},             {"blend", run_blend},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer},
