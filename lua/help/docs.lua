@@ -312,8 +312,9 @@ docs.entries = {
     .. "validation part at the end, without auxiliary losses, mean of the seeds), deviation, best, "
     .. "curve (the means at each evaluation: step, tokens, flops, seconds, loss, low, high), "
     .. "ratios (at b.levels, three losses of dense-active: what it needs for them by what the "
-    .. "entrant needs; flops and seconds are nil where the loss is not reached), and of the last "
-    .. "tenth of the steps max_mean, max_vio, drop and dead. b.records has the runs one by one."},
+    .. "entrant needs; flops and seconds are nil where the loss is not reached, and least is true "
+    .. "where it was before the first evaluation), and of the last tenth of the steps max_mean, "
+    .. "max_vio, drop and dead. b.records has the runs one by one."},
   {"bakeoff:save", "b:save(path, ..., {log=false}) -> saved; or nil, message, code",
    "Write a bake-off as Markdown (.md), CSV (.csv) or charts of the loss against tokens, FLOPs and "
     .. "seconds (.svg; log: logarithmic axes), each whole or not at all. b:save \"b.md\" \"b.svg\" "

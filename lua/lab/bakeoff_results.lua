@@ -5,9 +5,9 @@
 --  1. The loss is that of the validation part, without any auxiliary loss.  A curve is a run's
 --     evaluations; an entrant's is the mean of its seeds' at the evaluations that all have.
 --  2. A loss is reached where the straight lines between an entrant's evaluations first come down
---     to it; before the first evaluation nothing is known, and an entrant that is below it there
---     has reached it by then.  Three losses are looked at: those of the baseline at a half, three
---     quarters and the end of its curve.
+--     to it; before the first evaluation nothing is known: an entrant that is below it there has
+--     reached it by then or earlier, and its ratio is at least what is given (`least`).  Three
+--     losses are looked at: the baseline's at a half, three quarters and the end of its curve.
 --  3. Balance is of the last tenth of a run's steps, the mean over its layers with experts:
 --     max/mean of each step's loads; MaxVio, (max - mean) / mean of the loads of all these steps;
 --     the share that was dropped; experts under 1% of a fair share, of all layers together.
@@ -155,15 +155,15 @@ local function mean_curve(list)
   return curve
 end
 
---- What of `of` ("flops", "seconds", "tokens") a curve needs to come down to a loss; nil: it does
--- not.
+--- What of `of` ("flops", "seconds", "tokens") a curve needs to come down to a loss, and whether
+-- that is the most that it can be; nil: it does not come down to it.
 function results.needed(curve, loss, of)
   for i, p in ipairs(curve) do
     if p.loss <= loss then
       local before = curve[i - 1]
-      if not before then return p[of] end
+      if not before then return p[of], p.loss < loss end
       local part = (before.loss - loss) / (before.loss - p.loss)
-      return before[of] + part * (p[of] - before[of])
+      return before[of] + part * (p[of] - before[of]), false
     end
   end
 end
@@ -180,14 +180,15 @@ function results.levels(curve)
 end
 
 --- Ratios of what the baseline needs for each loss to what a curve needs: {{loss=, flops=,
--- seconds=}}; over 1: the curve's entrant is cheaper; without flops: not reached.
+-- seconds=, least=}}; over 1: the curve's entrant is cheaper; without flops: not reached.
 function results.ratios(base, curve, levels)
   local list = {}
   for i, loss in ipairs(levels) do
     list[i] = {loss = loss}
     for _, of in ipairs {"flops", "seconds"} do
-      local mine, its = results.needed(curve, loss, of), results.needed(base, loss, of)
-      list[i][of] = mine and its and its / mine
+      local mine, most = results.needed(curve, loss, of)
+      local its = results.needed(base, loss, of)
+      list[i][of], list[i].least = mine and its and its / mine, most or false
     end
   end
   return list

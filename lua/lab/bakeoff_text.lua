@@ -33,13 +33,16 @@ local BALANCE = {
   {"dead", function(r) return cell "%.1f"(r.dead) end},
 }
 
-local function times(v) return v and ("%.2fx"):format(v) or "not reached" end
+-- ">": by the first evaluation it was reached already.
+local function times(r, of)
+  return r[of] and ("%s%.2fx"):format(r.least and ">" or "", r[of]) or "not reached"
+end
 
 -- Columns of the ratios of "flops" or "seconds" at equal loss.
 local function ratio_columns(levels, of)
   local columns = {{"entrant", name}}
   for i, loss in ipairs(levels) do
-    columns[i + 1] = {("loss %.3f"):format(loss), function(r) return times(r.ratios[i][of]) end}
+    columns[i + 1] = {("loss %.3f"):format(loss), function(r) return times(r.ratios[i], of) end}
   end
   return columns
 end

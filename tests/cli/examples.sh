@@ -36,6 +36,7 @@ for path in "$srcdir"/examples/*.lua; do
     synthetic | router) set -- 8 && wrong=x ;;
     switch) set -- text.txt 4 && wrong="text.txt x" ;;
     own_model) set -- text.txt 4 && wrong="text.txt x" ;;
+    bakeoff) set -- 0.02 text.txt && wrong=x ;;
     gshard) catalogues && set -- 3 de,fr locale && wrong=x ;;
     *)
         : > out

@@ -129,6 +129,9 @@ local levels = results.levels(base)
 t.is(table.concat(levels, " "), "3 2.5 2", "three losses of the baseline")
 local ratios = results.ratios(base, mine, levels)
 t.near(ratios[1].flops, 2, 1e-12, "reached at the first evaluation")
+t.ok(not ratios[1].least, "just there")
+local early = results.ratios(base, curve({10, 2.9}, {20, 2.6}), levels)[1]
+t.ok(early.flops == 2 and early.least, "below it there: at least so much cheaper")
 t.near(ratios[2].flops, 30 / 22.5, 1e-12, "between two evaluations, on the line")
 t.is(ratios[3].flops, nil, "not reached")
 t.near(results.needed(mine, 2.4, "seconds"), 50, 1e-12, "seconds likewise")
@@ -323,6 +326,17 @@ t.write(FILE, "x = 1")
 out, status = t.child(("bakeoff '%s'"):format(FILE))
 t.ok(status == 1 and out:find "returned nil", "a file that returns nothing", out)
 t.is(select(2, t.child "bakeoff"), 2, "no file: 2")
+
+-- ---- interrupted ----
+
+out, status = child("stopped", t.scratch "stopped.csv", "timeout -s INT 1")
+t.ok(status == 124 or status == 130 or status == 0, "an interrupt ends it", out)
+if status ~= 0 and out:find "saved at step" then
+  t.ok(out:find("resume " .. engine.runs_dir() .. "/stopped/", 1, true),
+    "what it says goes on has the path of the run's directory", out)
+end
+_, status = child("stopped", t.scratch "stopped.csv")
+t.ok(status == 0 and stable(t.scratch "stopped.csv") == want, "and the same call goes on")
 
 -- ---- a budget of seconds ----
 
