@@ -28,6 +28,14 @@ void sy_run_locate(const char *word, char room[4096], const char **folder, const
     *name = slash + 1;
 }
 
+const char *sy_run_word(const char *path, const char *name)
+{
+    const char *dir = sy_runs_dir();
+    size_t n = strlen(dir);
+    bool there = !path || (!strncmp(path, dir, n) && path[n] == '/' && !strcmp(path + n + 1, name));
+    return there ? name : path;
+}
+
 static bool has_store(const char *dir, const char *name)
 {
     char path[4096];

@@ -49,6 +49,9 @@ const char *sy_runs_dir(void);
 /* The folder and the name of the run of which `word` is the name, or the path of its directory.
  * Both are borrowed: from room, word or sy_runs_dir. */
 void sy_run_locate(const char *word, char room[4096], const char **folder, const char **name);
+/* What a run is called by in a command: its name, or the path of its directory (may be NULL) where
+ * that is not where runs are kept.  Borrowed: the one or the other. */
+const char *sy_run_word(const char *path, const char *name);
 /* May a run be called so?  1 to 64 bytes of UTF-8, no '/' or '\', no control characters, no '.' or
  * '-' in front.  err (or NULL) has the reason. */
 bool sy_store_name_ok(const char *name, struct sy_err *err);

@@ -111,7 +111,7 @@ static void save_run(struct run *r, double end)
         sy_store_flush(store, &err);
     }
     say_line("[%s] saved at step %lld; switchyard resume %s goes on\n", name, (long long)saved.step,
-             lsy_run_word(r));
+             sy_run_word(sy_trainer_dir(r->trainer), name));
 }
 
 static void save_all(void)

@@ -125,22 +125,13 @@ static int wait_all(lua_State *L)
     return any_failed; /* a hook may have failed while we waited */
 }
 
-const char *lsy_run_word(const struct run *r)
-{
-    const char *dir = sy_runs_dir(), *name = sy_trainer_name(r->trainer);
-    const char *home = sy_trainer_dir(r->trainer);
-    size_t n = strlen(dir);
-    bool there = !home || (!strncmp(home, dir, n) && home[n] == '/' && !strcmp(home + n + 1, name));
-    return there ? name : home;
-}
-
 /* The last that is seen of a run that could have gone on: how it does. */
 static void tell_how_to_go_on(const struct run *r)
 {
     struct sy_saved saved;
     struct sy_status s;
     const char *dir = sy_runs_dir(), *name = sy_trainer_name(r->trainer);
-    const char *word = lsy_run_word(r);
+    const char *word = sy_run_word(sy_trainer_dir(r->trainer), name);
     bool usual = word != name || !strcmp(dir, "runs") || !strcmp(dir, "./runs");
     sy_trainer_status(r->trainer, &s);
     bool saves = sy_trainer_saved(r->trainer, &saved) && saved.step == s.step;

@@ -57,8 +57,5 @@ void lsy_rescue_forget(struct run *r);
 void lsy_run_failed(void);
 /* It has ended: what could not be saved of it is reported once, and the program's status is 1. */
 void lsy_run_check_saved(struct run *r);
-/* What a command calls it by: its name, or the path of its directory where that is not among the
- * runs.  Borrowed from the trainer. */
-const char *lsy_run_word(const struct run *r);
 
 #endif
