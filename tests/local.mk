@@ -59,6 +59,7 @@ script_tests += %D%/lua/specialization.lua
 script_tests += %D%/lua/lint.lua
 script_tests += %D%/lua/trace.lua %D%/lua/trace_file.lua
 script_tests += %D%/lua/ablation.lua
+script_tests += %D%/lua/synthetic.lua
 script_tests += %D%/lua/upcycle.lua
 script_tests += %D%/lua/distill.lua
 script_tests += %D%/lua/copy_from.lua

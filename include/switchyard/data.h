@@ -64,13 +64,15 @@ struct sy_synthetic_options {
     int branch;     /* successors of each context, 1..states; 0: 4 */
     int order;      /* 1 or 2: how many tokens the next one depends on; 0: 1 */
     int document;   /* tokens of a document; 0: 1024 */
+    bool shared;    /* all domains write with the same ids */
     double val;
     uint64_t seed;
 };
 
 /* A language of `domains` sparse Markov chains.  Domain d writes with the `states` ids from
- * d*states on, each document is of one domain drawn uniformly, V = domains*states.  Whoever knows
- * the chains needs sy_corpus_entropy nats a token, and none can do better.  Errors: RANGE,
+ * d*states on, V = domains*states, or shared: with those from 0 on, V = states; each document is of
+ * one domain drawn uniformly.  Whoever knows the chains and the domain needs sy_corpus_entropy nats
+ * a token, and none can do better.  Errors: RANGE,
  * MEMORY. */
 struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options,
                                       struct sy_err *err);

@@ -13,7 +13,9 @@
  *  1. In every context of order 1 one successor is the next symbol round the circle: each state is
  *     reached from each, and pi is unique.  (For order 2 pi is the limit from the uniform
  *     distribution; documents start there, so the stated rate holds whether it is unique or not.)
- *  2. Chains depend on (seed, domain), documents on (seed, number): nothing depends on threads. */
+ *  2. With a shared vocabulary all chains write with the same ids: a token says nothing of its
+ *     domain but by what stands before it.
+ *  3. Chains depend on (seed, domain), documents on (seed, number): nothing depends on threads. */
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/corpus_int.h"
@@ -267,7 +269,7 @@ static int write_all(struct sy_corpus *c, const struct sy_synthetic_options *o, 
             struct sy_rng r = stream_rng(o->seed, STREAM_TEXT, (uint64_t)i);
             int64_t first = c->doc[i].first;
             int64_t n = (i + 1 < c->docs ? c->doc[i + 1].first : c->tokens) - first;
-            write_document(chain, &r, d * o->states, ids, n);
+            write_document(chain, &r, o->shared ? 0 : d * o->states, ids, n);
             put_ids(c, first, ids, n);
         }
     }
@@ -283,7 +285,7 @@ struct sy_corpus *sy_corpus_synthetic(const struct sy_synthetic_options *options
         return NULL;
     struct chain chain = {.states = o.states, .branch = o.branch, .order = o.order};
     chain.contexts = o.order == 1 ? o.states : (int64_t)o.states * o.states;
-    struct sy_corpus *c = sy__corpus_new(o.domains * o.states, NULL, err);
+    struct sy_corpus *c = sy__corpus_new(o.shared ? o.states : o.domains * o.states, NULL, err);
     if (!c)
         return NULL;
     c->domains = o.domains;

@@ -27,6 +27,7 @@ struct options {
     int format; /* of shards */
     const char *weights;
     int64_t domains, tokens, states, branch, order, document, seed, vocab;
+    bool shared;
 };
 
 #define OPT(n, k, lo, hi)                                                                          \
@@ -41,6 +42,7 @@ static const struct lsy_option synthetic_rows[] = {
     OPT(domains, LSY_INT, 1, 4096), OPT(tokens, LSY_INT, 1, 1099511627776.0),
     OPT(states, LSY_INT, 2, 4096),  OPT(branch, LSY_INT, 1, 4096),
     OPT(order, LSY_INT, 1, 2),      OPT(document, LSY_INT, 1, 1 << 30),
+    OPT(shared, LSY_BOOL, 0, 0),
     OPT(val, LSY_REAL, 0, 0.999),   OPT(seed, LSY_INT, 0, 9.2e18)};
 static const struct lsy_option shard_rows[] = {
     {.name = "weights", .kind = LSY_STRING, .at = offsetof(struct options, weights)},
@@ -248,8 +250,8 @@ static int make_synthetic(lua_State *L)
         return lsy_raise(L, &err);
     struct sy_synthetic_options s = {
         .domains = (int)o.domains, .tokens = o.tokens, .states = (int)o.states,
-        .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document, .val = o.val,
-        .seed = (uint64_t)o.seed};
+        .branch = (int)o.branch, .order = (int)o.order, .document = (int)o.document,
+        .shared = o.shared, .val = o.val, .seed = (uint64_t)o.seed};
     struct lsy_data *d = lsy_begin_corpus(L, "synthetic", 0, 0, 1, &watch, "writing text");
     return lsy_deliver_corpus(L, d, sy_corpus_synthetic(&s, &err), "data.synthetic", &watch, &err);
 }
@@ -274,9 +276,18 @@ static const struct lsy_doc docs[] = {
     {"data.string", "data.string(text, {tokenizer=, val=}) -> d", "A text from memory.",
      "data.string(string.rep(\"to be or not \", 100)).tokens"},
     {"data.synthetic",
-     "data.synthetic{domains=, tokens=, states=, branch=, order=, document=, val=, seed=} -> d",
-     "Text of sparse Markov chains, one a domain, whose entropy is known: d.entropy in nats a "
-     "token, d.domains, d:domain_entropy(i).",
+     "data.synthetic{domains=, tokens=, states=, branch=, order=, document=, shared=, val=, "
+     "seed=} -> d",
+     "Text of sparse Markov chains, one a domain, whose entropy is known. Each document is of one "
+     "domain, drawn uniformly. d:domain_entropy(i) is the entropy rate of chain i, in nats a "
+     "token: the sum over its contexts s of pi(s) H(next | s), pi being its stationary "
+     "distribution; d.entropy is their mean. That is the least loss of whoever knows the chains "
+     "and the domain. With shared = true all domains write with the same states ids, so that no "
+     "token tells its domain: a model must find it out from what stands before, and the best one "
+     "that can needs up to ln(domains) nats a window more, ln(domains) / context a token, and at "
+     "each border of documents in a window as much again with what the first token holds. "
+     "Without it each domain has ids of its own, and a table of tokens tells the domain: "
+     "specialization by domain proves nothing there.",
      "data.synthetic{domains = 8, tokens = 1e5, seed = 1}.entropy"},
     {"data.shards", "data.shards(path, {vocab=, val=, format=, weights=}) -> d",
      "Token ids in files: .npy of whole numbers (a row is a document), llm.c (.bin) and Megatron "
