@@ -78,7 +78,7 @@ local d = assert(data.text(text, {tokenizer = tokenizer.bytes()}))
 local m = build()
 local before = peak()
 local r = train(m, d, {steps = steps + skip, batch = s.batch, context = s.context,
-                       precision = precision,
+                       precision = precision, health_every = tonumber(os.getenv "HEALTH" or 0),
                        lr = 3e-4, warmup = 1000, schedule = "constant", eval_every = 0,
                        save = false})
 r:wait()

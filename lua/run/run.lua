@@ -136,7 +136,7 @@ local CHOSEN = {
 }
 
 --- Why a hyper-parameter is without effect on a run: only other optimizers read it, or other
--- schedules; nil: it is not.
+-- schedules, or routers; nil: it is not.
 function Run._ignored(r, name)
   if name == "health_every" and not router_health.any(r._m) then
     return "the model has no router"
