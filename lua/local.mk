@@ -160,3 +160,4 @@ lua_sources += %D%/lab/bakeoff_text.lua
 lua_sources += %D%/lab/svg.lua
 lua_sources += %D%/lab/trace_file.lua
 lua_sources += %D%/lab/trace_diff.lua
+lua_sources += %D%/lab/trace_series.lua

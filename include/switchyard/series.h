@@ -21,7 +21,13 @@ enum sy_series_draw {
 
 /* What each of a row's values is of.  Of a source: NaN where it has none.  Of sources and experts:
  * all experts of the first source, and so on. */
-enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOURCE_EXPERT };
+enum sy_series_each {
+    SY_EACH_NONE,
+    SY_EACH_EXPERT,
+    SY_EACH_SOURCE,
+    SY_EACH_SOURCE_EXPERT,
+    SY_EACH_TOKEN /* of the text that is traced */
+};
 
 /* X(ID, name, unit, least, most, drawn, each, rare, what it is)
  * each: NONE, a row is one value; else one a what.  rare: nobody follows it from step to step,
@@ -72,6 +78,8 @@ enum sy_series_each { SY_EACH_NONE, SY_EACH_EXPERT, SY_EACH_SOURCE, SY_EACH_SOUR
       "that a token got, mean; where it varies")                                                   \
     X(DISTILL_LOSS, "distill_loss", "nats", 0, INFINITY, LINE, NONE, false,                        \
       "cross entropy from a teacher's probabilities to the model's, of a training batch")          \
+    X(TRACE, "trace", "expert", 0, 2048, POINTS, TOKEN, false,                                     \
+      "that weighs most in each token of a text that is traced; 0: none")                          \
     X(DISABLED, "disabled", "", 0, 1, HEAT, EXPERT, false,                                         \
       "1 of each expert that someone disabled; rows at steps where there is one")                  \
     X(IMPORTANCE, "importance", "of a fair share", 0, INFINITY, HEAT, EXPERT, true,                \

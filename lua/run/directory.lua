@@ -258,6 +258,7 @@ function directory.config(m, d, o, initial, code)
     flops_per_token = teacher.flops(m, o), -- for charts by FLOPs; 0: not known
     teacher = teacher.config(o.teacher),
     sources = #d.sources > 1 and table.move(d.sources, 1, #d.sources, 1, {}) or nil,
+    traced = o.traced and o.traced.texts or nil,
     layers = #m._labels > 0 and m._labels or nil, -- what people call them: "enc 1"
     train = plain_options(o), data = data_config(d), tokenizer = tokenizers(m, d),
   }

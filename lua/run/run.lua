@@ -8,6 +8,7 @@ local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
 local lazy = require "switchyard.core.lazy"
 local ablation = lazy "switchyard.lab.ablation"
+local traced = lazy "switchyard.lab.trace_series"
 local card = lazy "switchyard.prompt.card"
 local generate = lazy "switchyard.model.generate"
 local health = lazy "switchyard.lab.health"
@@ -231,6 +232,7 @@ function Run._make(m, d, o)
   if m._owner then rawset(m._owner, "_successor", o.name) end
   m._run, m._run_name, m._owner, m._fresh = handle, o.name, r, false
   m._objective = o.objective
+  o.traced = o.trace_every > 0 and traced.text(r) or nil
   return r
 end
 
@@ -240,7 +242,9 @@ function Run._launch(r)
   say_packing(r)
   say_no_validation(r)
   if r._o.paused then r._h:pause() end
-  r._h:start(false, r._m._labels, r._d.sources) -- or there was no thread to be had
+  if r._o.traced then traced.begin(r) end
+  local tokens = r._o.traced and r._o.traced.texts
+  r._h:start(false, r._m._labels, r._d.sources, tokens) -- or there was no thread to be had
   runs.list[#runs.list + 1] = r
   runs.by_name[r.name] = r
   return r
@@ -492,7 +496,7 @@ local fields = {}
 for name in ("state step tokens loss total_loss val_loss current_lr grad_norm tok_s mfu eta "
   .. "load_max_mean dead disabled skipped error name dir model layers samples precision "
   .. "recompute optimizer objective "
-  .. "teacher distill_temperature")
+  .. "teacher distill_temperature trace_every trace_text")
   :gmatch "%S+" do
   fields[name] = true
 end
@@ -562,8 +566,8 @@ Run._check_alone = check_alone
 
 -- Fields that are options, fixed for the run.
 local OF_OPTIONS = {}
-for name in ("name precision recompute optimizer objective teacher distill_temperature")
-  :gmatch "%S+" do
+for name in ("name precision recompute optimizer objective teacher distill_temperature "
+  .. "trace_every trace_text"):gmatch "%S+" do
   OF_OPTIONS[name] = true
 end
 

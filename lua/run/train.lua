@@ -65,6 +65,11 @@ local ROWS = {
   {"keep", "integer", 2, 2, 1000000, help = "newest checkpoints that stay"},
   {"keep_every", "integer", 0, 0, 1 << 53,
    help = "checkpoints of steps divisible by it stay as well; 0: none"},
+  {"trace_every", "integer", 0, 0, 1 << 53,
+   help = "steps between traces of a text, which the panel shows coloured by expert (key 7, series "
+   .. "trace.L: the expert that weighs most in each token); 0: never; fixed for the run"},
+  {"trace_text", "string", nil, help = "of trace_every; default: the first 96 tokens of the "
+    .. "validation text, or as many as the context has"},
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
   objective.row("next", "what is learned, by name, {name, OPTION = value} or shares of the rows, "
     .. "{next = 0.5, fim = 0.5}; fixed for the run. "),
@@ -101,6 +106,9 @@ local function read_options(m, given)
   -- batches that are not drawn alike may differ from those before for a good reason
   if o.sampling == "sequential" and not (given and given.skip_sigma) then o.skip_sigma = 0 end
   o.objective = objective.read("train", o.objective)
+  if o.trace_text and o.trace_every == 0 then
+    error("train: trace_text has no effect without trace_every", 0)
+  end
   if not o.context or o.context == 0 then o.context = m.cfg.context end
   if o.context > m.cfg.context then
     error(("train: context is %d, more than the model's %d"):format(o.context, m.cfg.context), 0)

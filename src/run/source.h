@@ -39,8 +39,9 @@ struct sy_source_status {
     char alarm[160];        /* what is wrong, one line; "": nothing */
 };
 
-/* What people call what is otherwise numbered: layers ("enc 1"), and the sources of its data. */
-enum sy_source_list { SY_SOURCE_LAYERS, SY_SOURCE_DATA, SY_SOURCE_LISTS };
+/* What people call what is otherwise numbered: layers ("enc 1"), the sources of its data, and the
+ * tokens of the text that is traced. */
+enum sy_source_list { SY_SOURCE_LAYERS, SY_SOURCE_DATA, SY_SOURCE_TRACE, SY_SOURCE_LISTS };
 
 struct sy_mark {
     int64_t step;

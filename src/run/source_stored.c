@@ -139,6 +139,7 @@ static void take_config(struct stored *r, const char *text)
     r->s.status.flops_per_token = number_in(root, "flops_per_token");
     take_names(r, SY_SOURCE_LAYERS, sy_json_get(root, "layers"));
     take_names(r, SY_SOURCE_DATA, sy_json_get(root, "sources"));
+    take_names(r, SY_SOURCE_TRACE, sy_json_get(root, "traced"));
     sy_json_free(root);
 }
 

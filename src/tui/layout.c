@@ -131,7 +131,7 @@ static void replace_experts(struct sy_panel *p)
     static const enum sy__view instead[] = {SY__GRAD, SY__SPEED, SY__LR, SY__MEMORY};
     for (int i = 0; i < p->nslots; i++) {
         enum sy__view v = p->slots[i].view;
-        if (v != SY__EXPERTS && v != SY__ROUTER && v != SY__OVER_TIME)
+        if (v != SY__EXPERTS && v != SY__ROUTER && v != SY__OVER_TIME && v != SY__TRACE)
             continue;
         for (int k = 0; k < 4; k++)
             if (!is_shown(p, instead[k])) {

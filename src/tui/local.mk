@@ -9,6 +9,7 @@ libtui_a_SOURCES += %D%/ticks.h %D%/ticks.c %D%/canvas.h %D%/canvas.c %D%/frame.
     %D%/plot.h %D%/plot_int.h %D%/plot.c %D%/axis.c %D%/strip_chart.c %D%/heatmap.h %D%/heatmap.c
 libtui_a_SOURCES += %D%/panel_int.h %D%/feed.h %D%/feed.c %D%/layout.c %D%/views.c %D%/experts_view.c \
     %D%/process_memory.c %D%/status_line.c %D%/panel_actions.c
+libtui_a_SOURCES += %D%/trace_view.c
 libtui_a_SOURCES += %D%/screen.h %D%/screen.c %D%/sgr.h %D%/sgr.c %D%/scroll.h %D%/scroll_int.h %D%/scroll.c %D%/scroll_view.c \
     %D%/input.h %D%/input.c
 libtui_a_SOURCES += %D%/visible_range.c

@@ -43,6 +43,7 @@ void sy_panel_free(struct sy_panel *p)
         return;
     drop_runs(p);
     sy__heat_free(p);
+    sy__traced_free(p);
     sy_pyramid_free(p->memory.used);
     sy_free(p->over);
     sy_free(p);
@@ -379,7 +380,8 @@ bool sy_panel_click(struct sy_panel *p, int x, int y)
         p->dirty = true;
         int row = p->slots[i].view == SY__EXPERTS ? sy__experts_row_at(p, &p->slots[i], y) : -1;
         p->layer = row >= 0 ? row : p->layer;
-        if (!inside(in, x, y) || p->slots[i].view == SY__EXPERTS || p->slots[i].view == SY__MEMORY)
+        enum sy__view v = p->slots[i].view;
+        if (!inside(in, x, y) || v == SY__EXPERTS || v == SY__MEMORY || v == SY__TRACE)
             return true;
         struct sy_x_axis axis = sy__x_axis(p, r);
         sy__x_window(p, r, &x0, &x1);

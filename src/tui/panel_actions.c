@@ -226,7 +226,8 @@ static void up_down(struct sy_panel *p, int by)
 {
     const struct sy__run *r = sy__front(p);
     enum sy__view v = focused(p);
-    bool experts = v == SY__EXPERTS || v == SY__OVER_TIME || v == SY__ROUTER || p->nruns < 2;
+    bool experts = v == SY__EXPERTS || v == SY__OVER_TIME || v == SY__ROUTER || v == SY__TRACE ||
+                   p->nruns < 2;
     if (experts && r && r->nlayers) {
         int layer = p->layer + by;
         p->layer = layer < 0 ? 0 : layer >= r->nlayers ? r->nlayers - 1 : layer;
@@ -466,6 +467,7 @@ static const struct {
     [SY_ACT_PANEL4] = {choose_view, SY__ROUTER},
     [SY_ACT_PANEL5] = {choose_view, SY__GRAD},
     [SY_ACT_PANEL6] = {choose_view, SY__MEMORY},
+    [SY_ACT_PANEL7] = {choose_view, SY__TRACE},
     [SY_ACT_HEAT] = {heat_mode, 0},
     [SY_ACT_APART] = {losses_apart, 0},
     [SY_ACT_ROUTER] = {router_page, 0},

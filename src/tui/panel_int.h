@@ -17,6 +17,7 @@ enum sy__view {
     SY__MEMORY,
     SY__LR,
     SY__OVER_TIME, /* load of the selected layer's experts */
+    SY__TRACE,     /* a text by the experts of the selected layer */
     SY__VIEWS
 };
 
@@ -58,6 +59,15 @@ struct sy__times {
     int64_t stride;
     int64_t *bucket, *found; /* [n] owned; step / stride, step of the row; -1 */
     float *v;                /* [n][width] owned */
+};
+
+/* The tokens' experts in the selected layer, and of which step. */
+struct sy__traced {
+    const struct sy__run *run;
+    int series, n;        /* -1: there is none; n: tokens */
+    int64_t asked, found; /* the step that was asked for; of the row, or -1 */
+    float *v;             /* [n] owned */
+    size_t room;
 };
 
 struct sy__memory {
@@ -113,6 +123,7 @@ struct sy_panel {
     struct sy__table table;
     struct sy__times times;
     struct sy__memory memory;
+    struct sy__traced traced;
 };
 
 extern const double sy__decays[4];
@@ -175,6 +186,11 @@ void sy__menu_draw(const struct sy_panel *p, struct sy_grid *g);
 /* over_time_view.c */
 bool sy__times_read(struct sy_panel *p, const struct sy__slot *slot);
 void sy__over_time_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+
+/* trace_view.c */
+bool sy__traced_read(struct sy_panel *p);
+void sy__trace_draw(struct sy_panel *p, const struct sy__slot *slot, struct sy_grid *g);
+void sy__traced_free(struct sy_panel *p);
 
 /* process_memory.c */
 bool sy__memory_read(struct sy_panel *p, double now);

@@ -149,6 +149,7 @@ void sy__want(struct sy_panel *p)
 bool sy__views_read(struct sy_panel *p)
 {
     bool news = sy__table_read(p);
+    news |= sy__traced_read(p);
     for (int i = 0; i < p->nslots; i++)
         if (p->slots[i].view == SY__OVER_TIME && !p->slots[i].series[0])
             news |= sy__times_read(p, &p->slots[i]);
@@ -364,6 +365,9 @@ static void draw_slot(struct sy_panel *p, const struct sy__slot *s, struct sy_gr
         break;
     case SY__OVER_TIME:
         sy__over_time_draw(p, s, g);
+        break;
+    case SY__TRACE:
+        sy__trace_draw(p, s, g);
         break;
     case SY__MEMORY:
         sy__memory_draw(p, s, g);

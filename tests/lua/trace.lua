@@ -84,6 +84,25 @@ for l = 1, 3 do
   t.ok(same, ("K = 1, layer %d: each loss is that of a mask by hand"):format(l))
 end
 
+-- K = 2, by hand: a router to which each token's experts are said, one of them another.
+local two = made("softmax", {layers = 1})
+local v = trace(two, TEXT)
+local function said(i, e)
+  local list, least = v.layers[1].experts:table(), nil
+  local gates = v.layers[1].gates[i]:table()
+  least = gates[1] < gates[2] and 1 or 2
+  if list[i][3 - least] ~= e then list[i][least] = e end
+  for k, row in ipairs(list) do list[k] = table.concat(row, ",") end
+  local other = made({"forced", experts = table.concat(list, " ")}, {layers = 1})
+  other:copy_from(two)
+  return trace(other, TEXT).losses[i]:item()
+end
+for _, i in ipairs {1, 8} do
+  local c, same = v:counterfactual(i, 1), true
+  for e = 1, 4 do same = same and c[e]:item() == said(i, e) end
+  t.ok(same, "K = 2: each loss is that of experts that are said, in the place of the weakest")
+end
+
 for _, router in ipairs {"softmax", "switch", "deepseek_v3", "gpt_oss", "hash", "zero_experts"} do
   local some = made(router, {top_k = router == "switch" and 1 or 2})
   local z = trace(some, TEXT)

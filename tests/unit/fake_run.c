@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define FAKE_TOKENS 60
+
 /* -0.5 to 0.5 by step and place: no state, so that rows do not depend on how they were asked for.
  */
 static double noise(const struct fake_run *f, int64_t step, uint32_t place)
@@ -173,6 +175,23 @@ static void put_choices(struct fake_run *f, int layer, int64_t step)
     put_kind(f, name, SY_SERIES_IMPORTANCE, layer, f->experts, step, sums);
 }
 
+/* Which expert the tokens of a text went to: more and more the one of their word. */
+static void put_trace(struct fake_run *f, int64_t step)
+{
+    float v[FAKE_TOKENS];
+    char name[32];
+    for (int l = 1; l <= f->layers; l++) {
+        for (int i = 0; i < FAKE_TOKENS; i++) {
+            double own = noise(f, 0, (uint32_t)(l * 100 + i % 11)) + 0.5;
+            double any = noise(f, step, (uint32_t)(l * 1000 + i)) + 0.5;
+            bool settled = noise(f, step, (uint32_t)(l * 5000 + i)) + 0.5 < (double)step / 1000;
+            v[i] = (float)(1 + (int)((settled ? own : any) * f->experts));
+        }
+        snprintf(name, sizeof name, "trace.%d", l);
+        put_kind(f, name, SY_SERIES_TRACE, l, FAKE_TOKENS, step, v);
+    }
+}
+
 static void put_step(struct fake_run *f, int64_t step)
 {
     double loss = loss_at(f, step), compute = 0.82 + 0.08 * noise(f, step, 2);
@@ -196,6 +215,8 @@ static void put_step(struct fake_run *f, int64_t step)
         put_layer(f, l, step);
     for (int l = 1; l <= f->layers && f->looks && (step == 1 || step % 100 == 0); l++)
         put_choices(f, l, step);
+    if (f->traced && step % 100 == 0)
+        put_trace(f, step);
     if (step % 100 == 0)
         put_one(f, "val_loss", step, loss_at(f, step) + 0.1 - noise(f, step, 0) * 0.2);
 }
@@ -248,6 +269,10 @@ static void call_all(struct fake_run *f)
         snprintf(name, sizeof name, "%s %d", first ? "enc" : "dec", first ? l : l - encoder);
         sy_source_call(f->source, SY_SOURCE_LAYERS, name);
     }
+    static const char *const words[] = {"The",   " quick", " brown", " fox", " jumps", " over",
+                                        " the",  " la",    "zy",     " dog", ".\\n",   " 犬"};
+    for (int i = 0; f->traced && i < FAKE_TOKENS; i++)
+        sy_source_call(f->source, SY_SOURCE_TRACE, words[i % 12]);
     for (int i = 0; i < f->sources; i++) {
         snprintf(name, sizeof name, "source %d", i + 1);
         sy_source_call(f->source, SY_SOURCE_DATA, i < 6 ? languages[i] : name);

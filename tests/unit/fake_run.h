@@ -15,6 +15,7 @@ struct fake_run {
     bool early;          /* as before there was dropped.N: a layer's drop.N only */
     bool objectives;     /* two, with losses apart */
     bool taught;         /* by another model */
+    bool traced;         /* a text of 60 tokens, every 100 steps */
     int sources;         /* of its data, at most 20; 0: they have one */
     bool stacks;         /* layers are of an encoder and a decoder */
     bool disabled;       /* what dies at step 800 was disabled then */

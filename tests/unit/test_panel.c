@@ -360,6 +360,42 @@ static void with_translation_plain(void)
     act(&stage, SY_ACT_HEAT, 4);
 }
 
+static void with_trace(void)
+{
+    stage.run[0].traced = true;
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_NEXT_PANE, 1);
+    act(&stage, SY_ACT_PANEL7, 1);
+    act(&stage, SY_ACT_CURSOR_DOWN, 1);
+}
+
+/* In the past, and the whole of a large screen. */
+static void with_trace_large(void)
+{
+    stage.run[0].traced = true;
+    open_stage(&stage, 200, 60, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_CURSOR_LEFT, 20);
+    act(&stage, SY_ACT_PANEL4, 1);
+    act(&stage, SY_ACT_PANEL7, 1);
+}
+
+static void with_trace_plain(void)
+{
+    stage.run[0].traced = true;
+    open_stage(&stage, 80, 24, (struct sy_theme){SY_SYMBOLS_ASCII, 0, false}, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_PANEL7, 1);
+}
+
+static void without_trace(void)
+{
+    open_stage(&stage, 80, 24, fine, 1);
+    act(&stage, SY_ACT_PANES, 1);
+    act(&stage, SY_ACT_PANEL7, 1);
+}
+
 static void failed(void)
 {
     stage.run[0].state = SY_RUN_FAILED;
@@ -405,6 +441,10 @@ static const struct scene {
               {"translation", with_translation},
               {"translation-60x15", with_translation_small},
               {"translation-ascii", with_translation_plain},
+              {"trace", with_trace},
+              {"trace-200x60", with_trace_large},
+              {"trace-ascii", with_trace_plain},
+              {"trace-none", without_trace},
               {"failed", failed}};
 
 static void write_file(const char *path, const struct sy_str *text)

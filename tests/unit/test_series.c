@@ -45,6 +45,7 @@ static const struct {
              {"rerouted", "share", SY_DRAW_LINE, SY_EACH_NONE, false, 0, 1},
              {"experts_per_token", "", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
              {"distill_loss", "nats", SY_DRAW_LINE, SY_EACH_NONE, false, 0, NO_LIMIT},
+             {"trace", "expert", SY_DRAW_POINTS, SY_EACH_TOKEN, false, 0, 2048},
              {"disabled", "", SY_DRAW_HEAT, SY_EACH_EXPERT, false, 0, 1},
              {"importance", "of a fair share", SY_DRAW_HEAT, SY_EACH_EXPERT, true, 0, NO_LIMIT},
              {"bias_mean", "", SY_DRAW_LINE, SY_EACH_NONE, false, -NO_LIMIT, NO_LIMIT},

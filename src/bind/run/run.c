@@ -183,12 +183,13 @@ static int call_layers(lua_State *L, int arg, struct sy_trainer *t, struct sy_er
     return 0;
 }
 
-/* With the names at 3 and 4 on the board, before the run's thread may speak of it. */
+/* With the names at 3 to 5 on the board, before the run's thread may speak of it. */
 static int show_run(lua_State *L, struct run *r, struct sy_err *err)
 {
     r->look = lsy_live_source_new(r->trainer, r->flops_per_token, err);
     return r->look && !call_list(L, 3, r->look, SY_SOURCE_LAYERS, err) &&
                    !call_list(L, 4, r->look, SY_SOURCE_DATA, err) &&
+                   !call_list(L, 5, r->look, SY_SOURCE_TRACE, err) &&
                    !lsy_live_source_show(r->look, err)
                ? 0
                : -1;
@@ -201,8 +202,9 @@ static void hide_run(struct run *r)
     r->look = NULL;
 }
 
-/* run:start(aside, layers, sources): aside: not to be looked at (a replay); the names of its layers
- * and of its data's sources, for those who look.  Of a run that cannot start nothing is seen. */
+/* run:start(aside, layers, sources, tokens): aside: not to be looked at (a replay); the names of
+ * its layers, of its data's sources and of the tokens that are traced, for those who look.  Of a
+ * run that cannot start nothing is seen. */
 static int run_start(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;

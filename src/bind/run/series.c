@@ -125,7 +125,33 @@ static int run_last(lua_State *L)
     return 2;
 }
 
+/* run:put_row(name, kind, layer, mixture, step, values): a row of a series, between two steps;
+ * raises where there is a series of that name and another width */
+static int run_put_row(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_metrics *m = sy_trainer_metrics(lsy_check_trainer(L, 1));
+    int kind = sy_series_find(luaL_checkstring(L, 3)), width = (int)luaL_len(L, 7);
+    struct sy_series_what what = {.layer = (int)luaL_checkinteger(L, 4)};
+    snprintf(what.mixture, sizeof what.mixture, "%s", luaL_checkstring(L, 5));
+    if (kind < 0 || width < 1)
+        return lsy_error(L, "series: there is no kind '%s', or no value", lua_tostring(L, 3));
+    what.kind = (enum sy_series_kind)kind;
+    float *row = lua_newuserdatauv(L, (size_t)width * sizeof *row, 0);
+    for (int i = 0; i < width; i++) {
+        lua_rawgeti(L, 7, i + 1);
+        row[i] = (float)luaL_checknumber(L, -1);
+        lua_pop(L, 1);
+    }
+    int series = sy_metrics_declare(m, luaL_checkstring(L, 2), width, &what, &err);
+    if (series < 0)
+        return lsy_raise(L, &err);
+    sy_metrics_add(m, series, luaL_checkinteger(L, 6), row);
+    return 0;
+}
+
 static const luaL_Reg methods[] = {{"series", run_series},
+                                   {"put_row", run_put_row},
                                    {"series_of", run_series_of},
                                    {"history", run_history},
                                    {"last", run_last},
