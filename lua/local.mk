@@ -7,6 +7,7 @@
 #   cli      `switchyard resume` and its like
 #   lab      the laboratory: probe, trace, who is an expert for what, lint, bake-off
 lua_sources = %D%/prelude.lua
+lua_sources += %D%/core/acting.lua
 lua_sources += %D%/core/definition.lua
 lua_sources += %D%/core/enum.lua
 lua_sources += %D%/core/lazy.lua

@@ -124,6 +124,7 @@ script_tests += %D%/cli/train.sh
 script_tests += %D%/lua/hostile.lua %D%/cli/escapes.sh %D%/cli/limits.sh %D%/cli/streams.sh
 script_tests += %D%/cli/fifo.sh
 script_tests += %D%/cli/runs.sh %D%/cli/kill.sh %D%/cli/resume.sh %D%/lua/rewind.lua
+script_tests += %D%/lua/who.lua
 script_tests += %D%/lua/disk.lua
 script_tests += %D%/lua/schedule.lua
 EXTRA_DIST += %D%/cli/lib.sh %D%/cli/catalogues.sh %D%/cli/prompt.pty %D%/cli/live.pty

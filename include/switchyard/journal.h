@@ -82,19 +82,28 @@ int sy_entry_find(const char *name); /* the kind, or -1 */
 /* Does it change what follows?  All others are for people. */
 bool sy_entry_has_effect(enum sy_entry_kind kind);
 
+#define SY_WHO 48 /* bytes of a name of who acts, with the NUL */
+
 struct sy_journal_entry {
     int64_t step; /* takes effect after this step */
     enum sy_entry_kind kind;
     char key[96];
     char text[512]; /* for people */
+    char who[SY_WHO]; /* did it; "": the person at the prompt, the script, or the run itself */
     double value;
     int64_t expert; /* from 0; -1: none */
     int64_t n;
     const float *values; /* borrowed, unless sy_entry_unpack gave it */
 };
 
+/* Who acts on this thread from now on, cut to its room: what is written into a journal, or asked
+ * of a run for its next border, bears this name.  "" at the beginning, and for a trainer's own
+ * thread. */
+void sy_act_as(const char *who);
+const char *sy_acting(void); /* borrowed until the next sy_act_as */
+
 /* Bytes of an entry in a store, little-endian: expert (i64), value (f64), then kind, key and values
- * (f32), each behind its length (u32).  What is not in them (step, text) the store has beside
+ * (f32), each behind its length (u32).  What is not in them (step, text, who) the store has beside
  * them. */
 void sy_entry_pack(struct sy_str *out, const struct sy_journal_entry *e);
 /* Likewise back; kind and text as the store has them.  No bytes: only kind and text.  values[n] is

@@ -379,9 +379,10 @@ docs.entries = {
    "r:sample({1, 2}, {tokens = 3})"},
   {"run:note", "r:note(text) -> r", "Write a line of at most 511 bytes into the run's journal.",
    'r:note "the loss fell here"'},
-  {"run:journal", "r:journal() -> list of {step=, key=, kind=, value=, values=, text=}",
+  {"run:journal", "r:journal() -> list of {step=, key=, kind=, value=, values=, text=, who=}",
    "What was changed or noted, and after which step: key is the name of what was set, value (of a "
-    .. "tensor values) what it was set to.",
+    .. "tensor values) what it was set to; who did it: \"\" is whoever sits at the prompt, the "
+    .. "script, or the run by a rule of its own.",
    "r:journal()[1]"},
   {"run:events", "r:events() -> list of {step=, time=, kind=, text=}",
    "What happened to the run and is no change of it: alarms, checkpoints, pauses, ends, resumes, "

@@ -142,23 +142,28 @@ local function clock(time)
 end
 
 local Event = {__tostring = function(e)
-  return engine.clean(("step %d, %s%s: %s"):format(e.step, e.time and clock(e.time) .. ", " or "",
-    e.kind, e.text))
+  return engine.clean(("step %d, %s%s%s: %s"):format(e.step,
+    e.time and clock(e.time) .. ", " or "", (e.who or "") ~= "" and e.who .. ", " or "", e.kind,
+    e.text))
 end}
 
 -- Lists of them: of all that one has, what says it to people.
 local function listed(columns, none)
   return {__tostring = function(list)
-    local lines = {}
+    local lines, signed = {}, false
     for i, e in ipairs(list) do
-      lines[i] = {step = e.step, time = e.time and clock(e.time), kind = e.kind, text = e.text}
+      lines[i] = {step = e.step, time = e.time and clock(e.time), kind = e.kind, text = e.text,
+                  who = e.who}
+      signed = signed or (e.who or "") ~= ""
     end
-    return #lines > 0 and require("switchyard.prompt.show").columns(lines, columns) or none
+    return #lines > 0 and require("switchyard.prompt.show").columns(lines,
+      signed and columns.signed or columns) or none
   end}
 end
 
 local Events = listed({"step", "time", "kind", "text"}, "no events")
-local Journal = listed({"step", "kind", "text"}, "the journal is empty")
+local Journal = listed({"step", "kind", "text", signed = {"step", "who", "kind", "text"}},
+  "the journal is empty")
 
 local function of_kind(list, meta)
   for _, e in ipairs(list) do setmetatable(e, Event) end

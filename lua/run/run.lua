@@ -440,7 +440,8 @@ function methods:events()
   return card.events((self._store:entries "events"))
 end
 
---- r:journal() -> list of {step=, kind=, text=}, printed by columns
+--- r:journal() -> list of {step=, kind=, text=, who=}, printed by columns; who: "" is whoever sits
+-- at the prompt, the script, or the run itself
 function methods:journal() return card.journal(self._h:journal()) end
 
 function methods:why(step) return why.why(self, step) end

@@ -281,8 +281,8 @@ static int write_entry(struct sy_store *s, const struct sy__item *item, struct s
 {
     static const enum sy__query add[] = {SY__JOURNAL_ADD, SY__SAMPLE_ADD, SY__EVENT_ADD,
                                          SY__CODE_ADD};
-    const char *const text[] = {item->kind, item->text, item->data};
-    const size_t n[] = {strlen(item->kind), item->text_len, item->data_len};
+    const char *const text[] = {item->kind, item->text, item->data, item->who};
+    const size_t n[] = {strlen(item->kind), item->text_len, item->data_len, strlen(item->who)};
     sqlite3_stmt *q = sy__query(s, add[item->table], err);
     int at = 0;
     if (!q)
@@ -294,7 +294,9 @@ static int write_entry(struct sy_store *s, const struct sy__item *item, struct s
     sqlite3_bind_text(q, ++at, item->kind, -1, SQLITE_STATIC);
     sqlite3_bind_text64(q, ++at, item->text, item->text_len, SQLITE_STATIC, SQLITE_UTF8);
     sqlite3_bind_blob64(q, ++at, item->data, item->data_len, SQLITE_STATIC);
-    sqlite3_bind_int64(q, ++at, sy__sum(item->id, item->step, text, n, 3));
+    sqlite3_bind_int64(q, ++at, sy__sum(item->id, item->step, text, n, *item->who ? 4 : 3));
+    if (item->table == SY_STORE_JOURNAL)
+        sqlite3_bind_text(q, ++at, item->who, -1, SQLITE_STATIC);
     int rc = sy__finish(s, q, err);
     sqlite3_clear_bindings(q);
     return rc;

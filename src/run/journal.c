@@ -28,6 +28,13 @@ bool sy_entry_has_effect(enum sy_entry_kind kind)
     return rows[kind].replay == SY_REPLAY_TRAINER || rows[kind].replay == SY_REPLAY_HOST;
 }
 
+/* ---- who acts ---- */
+
+static _Thread_local char acting[SY_WHO];
+
+void sy_act_as(const char *who) { snprintf(acting, sizeof acting, "%s", who); }
+const char *sy_acting(void) { return acting; }
+
 /* ---- bytes ---- */
 
 static void put_part(struct sy_str *out, const void *bytes, size_t n)

@@ -4,7 +4,9 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 
 int sy__check_writable(const struct sy_store *s, struct sy_err *err)
@@ -32,6 +34,7 @@ struct sy__item *sy__item_new(int table, int64_t step, const char *kind, const c
     item->kind = (char *)(item + 1);
     item->text = item->kind + k + 1;
     item->data = item->text + t + 1;
+    snprintf(item->who, sizeof item->who, "%s", table == SY_STORE_JOURNAL ? sy_acting() : "");
     memcpy(item->kind, kind, k + 1);
     memcpy(item->text, text, t + 1);
     if (n)
@@ -68,10 +71,9 @@ int64_t sy__queue_add(struct sy_store *s, enum sy_store_table table, int64_t ste
     return sy__enqueue(s, item);
 }
 
-int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
-                      const char *text, const void *data, size_t n)
+/* item NULL: no memory for it. */
+static int64_t post_item(struct sy_store *s, struct sy__item *item)
 {
-    struct sy__item *item = s->writable ? sy__item_new(table, step, kind, text, data, n) : NULL;
     if (!item)
         return -1;
     int64_t id = sy__enqueue(s, item);
@@ -79,6 +81,41 @@ int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t ste
     pthread_cond_signal(&s->wake);
     pthread_mutex_unlock(&s->lock);
     return id;
+}
+
+int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
+                      const char *text, const void *data, size_t n)
+{
+    return s->writable ? post_item(s, sy__item_new(table, step, kind, text, data, n)) : -1;
+}
+
+/* NULL: no memory. */
+static struct sy__item *item_of_entry(const struct sy_journal_entry *e)
+{
+    struct sy_str bytes = SY_STR_INIT;
+    sy_entry_pack(&bytes, e);
+    struct sy__item *item =
+        bytes.failed ? NULL
+                     : sy__item_new(SY_STORE_JOURNAL, e->step, sy_entry_row(e->kind)->name, e->text,
+                                    bytes.data, bytes.len);
+    if (item)
+        memcpy(item->who, e->who, sizeof item->who);
+    sy_str_free(&bytes);
+    return item;
+}
+
+int64_t sy__queue_entry(struct sy_store *s, const struct sy_journal_entry *e, struct sy_err *err)
+{
+    if (sy__check_writable(s, err))
+        return -1;
+    struct sy__item *item = item_of_entry(e);
+    return item ? sy__enqueue(s, item)
+                : sy_err_set(err, SY_E_MEMORY, "%s: out of memory for an entry", s->where);
+}
+
+int64_t sy_store_post_entry(struct sy_store *s, const struct sy_journal_entry *e)
+{
+    return s->writable ? post_item(s, item_of_entry(e)) : -1;
 }
 
 void sy__take_over(struct sy_store *s, struct sy_store *from)

@@ -341,27 +341,29 @@ void sy_store_entries_free(struct sy_store_entries *e)
 static int take_entry(struct sy_store *s, sqlite3_stmt *q, bool journal, struct sy_store_entry *e,
                       struct sy_err *err)
 {
-    const char *text[3];
-    size_t n[3];
+    const char *text[4];
+    size_t n[4] = {0};
     for (int i = 0; i < 2; i++)
         text[i] = sy__text(q, 3 + i, &n[i]);
     text[2] = sqlite3_column_blob(q, 5);
     n[2] = (size_t)sqlite3_column_bytes(q, 5);
+    text[3] = journal ? sy__text(q, 8, &n[3]) : "";
     *e = (struct sy_store_entry){.id = sqlite3_column_int64(q, 0),
                                  .step = sqlite3_column_int64(q, 1),
                                  .time = sqlite3_column_double(q, 2),
                                  .left = sqlite3_column_int64(q, 7),
                                  .text_len = n[1],
                                  .data_len = n[2]};
-    if (sy__sum(journal ? e->id : 0, e->step, text, n, 3) != sqlite3_column_int64(q, 6))
+    if (sy__sum(journal ? e->id : 0, e->step, text, n, n[3] ? 4 : 3) != sqlite3_column_int64(q, 6))
         return damaged(s, "an entry's sum does not fit it", err);
-    e->kind = sy_alloc(n[0] + n[1] + n[2] + 3);
+    e->kind = sy_alloc(n[0] + n[1] + n[2] + n[3] + 4);
     if (!e->kind)
         return no_memory(s, err);
     e->text = e->kind + n[0] + 1;
     char *data = e->text + n[1] + 1;
-    char *to[3] = {e->kind, e->text, data};
-    for (int i = 0; i < 3; i++) {
+    e->who = data + n[2] + 1;
+    char *to[4] = {e->kind, e->text, data, e->who};
+    for (int i = 0; i < 4; i++) {
         if (n[i])
             memcpy(to[i], text[i], n[i]);
         to[i][n[i]] = 0;
@@ -397,7 +399,8 @@ int sy_store_entries(struct sy_store *s, enum sy_store_table table, int64_t afte
     *out = (struct sy_store_entries){0};
     if (sy__read_begin(s, err))
         return -1;
-    sqlite3_stmt *q = sy__query(s, which[table], err);
+    bool old = table == SY_STORE_JOURNAL && s->version < 5;
+    sqlite3_stmt *q = sy__query(s, old ? SY__JOURNAL_READ_4 : which[table], err);
     int rc = -1;
     if (q) {
         sqlite3_bind_int64(q, 1, after);

@@ -8,14 +8,14 @@
  *
  *     run      one row: what the run is, and how far
  *     code     the script and the library's files:          kind = path, text
- *     journal  interventions, in order:                     kind, text, data
+ *     journal  interventions, in order:                     kind, text, data, who
  *     samples  text generated                                text
  *     events   alarms, checkpoints, resumes                  kind, text; data: the id of an alarm
  *     series   named series, with count and newest row, and what they are: kind, layer, mixture
  *     chunk    rows of series (series_codec.h); id = series * 2^32 + number
  *
- * `sum` is XXH64 over the row (sy__sum); `gone` the journal id at which a rewind took it off the
- * timeline, or 0. */
+ * `sum` is XXH64 over the row (sy__sum; of who only where there is one); `gone` the journal id at
+ * which a rewind took it off the timeline, or 0. */
 #include "run/store_int.h"
 
 #include "base/hash.h"
@@ -51,6 +51,8 @@ static const char *const migrations[] = {
     "ALTER TABLE series ADD COLUMN kind TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE series ADD COLUMN layer INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE series ADD COLUMN mixture TEXT NOT NULL DEFAULT '';",
+    /* 4 -> 5: an entry of the journal says who did it; '': the person at the prompt, or a script */
+    "ALTER TABLE journal ADD COLUMN who TEXT NOT NULL DEFAULT '';",
 };
 #define VERSION ((int)(sizeof migrations / sizeof *migrations))
 enum { DEFINITION_MOST = 8192, DEFINITIONS_MOST = 65536 }; /* bytes; ours take a tenth */

@@ -547,6 +547,15 @@ int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step
     return id;
 }
 
+int64_t sy_store_add_entry(struct sy_store *s, const struct sy_journal_entry *e,
+                           struct sy_err *err)
+{
+    int64_t id = sy__queue_entry(s, e, err);
+    if (id >= 0)
+        sy__flush(s, NULL); /* as above */
+    return id;
+}
+
 int sy_store_flush(struct sy_store *s, struct sy_err *err)
 {
     return sy__check_writable(s, err) || sy__flush(s, err) ? -1 : 0;

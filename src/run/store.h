@@ -121,7 +121,7 @@ void sy_store_detach(struct sy_store *s);
 void sy_store_set_status(struct sy_store *s, const struct sy_store_status *status);
 
 enum sy_store_table {
-    SY_STORE_JOURNAL, /* kind, text for people, data: all that a replay needs */
+    SY_STORE_JOURNAL, /* kind, text for people, data: all that a replay needs; who */
     SY_STORE_SAMPLES, /* text */
     SY_STORE_EVENTS,  /* kind, text: alarms, checkpoints, resumes; never leave the timeline */
     SY_STORE_CODE     /* kind: path; text: the source */
@@ -135,6 +135,12 @@ int64_t sy_store_add(struct sy_store *s, enum sy_store_table table, int64_t step
  * if it is of the journal. */
 int64_t sy_store_post(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                       const char *text, const void *data, size_t n);
+
+/* The same two of an entry of the journal, with all that it has. */
+struct sy_journal_entry;
+int64_t sy_store_add_entry(struct sy_store *s, const struct sy_journal_entry *e,
+                           struct sy_err *err);
+int64_t sy_store_post_entry(struct sy_store *s, const struct sy_journal_entry *e);
 
 /* Write everything now.  -1: the reason, which is the alarm's as well; nothing is lost. */
 int sy_store_flush(struct sy_store *s, struct sy_err *err);
@@ -212,6 +218,7 @@ struct sy_store_entry {
     double time;        /* seconds since the epoch */
     int64_t left;       /* 0: on the timeline; else the journal id at which a rewind took it off */
     char *kind, *text;  /* owned by the list; NUL-terminated */
+    char *who;          /* did it, of the journal; "": the person at the prompt, or a script */
     void *data;
     size_t text_len, data_len;
 };

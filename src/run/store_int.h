@@ -9,6 +9,7 @@
 #include "run/lock.h"
 #include "run/metrics.h"
 #include "run/store.h"
+#include "switchyard/journal.h"
 
 #include <pthread.h>
 #include <sqlite3.h>
@@ -28,12 +29,14 @@
       "UPDATE run SET state=?,step=?,steps=?,loss=?,val_loss=?,tokens=?,updated=?,pid=?")          \
     X(RUN_READ, "SELECT name,state,step,steps,loss,val_loss,tokens,created,updated,pid,config,"    \
                 "environment,tokenizer,data,parent,parent_step,sum FROM run WHERE id=1")           \
-    X(JOURNAL_ADD, "INSERT INTO journal VALUES(?,?,?,?,?,?,?,0)")                                  \
+    X(JOURNAL_ADD, "INSERT INTO journal VALUES(?,?,?,?,?,?,?,0,?)")                                \
     X(SAMPLE_ADD, "INSERT INTO samples VALUES(NULL,?,?,?,?,?,?,0)")                                \
     X(EVENT_ADD, "INSERT INTO events VALUES(NULL,?,?,?,?,?,?,0)")                                  \
     X(CODE_ADD, "INSERT INTO code VALUES(NULL,?,?,?,?,?,?,0)")                                     \
     X(JOURNAL_READ,                                                                                \
-      "SELECT id,step,time,kind,text,data,sum,gone FROM journal WHERE id>? ORDER BY id")           \
+      "SELECT id,step,time,kind,text,data,sum,gone,who FROM journal WHERE id>? ORDER BY id")       \
+    X(JOURNAL_READ_4,                                                                              \
+      "SELECT id,step,time,kind,text,data,sum,gone,'' FROM journal WHERE id>? ORDER BY id")        \
     X(SAMPLE_READ,                                                                                 \
       "SELECT id,step,time,kind,text,data,sum,gone FROM samples WHERE id>? ORDER BY id")           \
     X(EVENT_READ,                                                                                  \
@@ -92,6 +95,7 @@ struct sy__item {
     int64_t id, step;
     double time;
     char *kind, *text, *data; /* within this block */
+    char who[SY_WHO];         /* of the journal */
     size_t text_len, data_len;
 };
 
@@ -233,6 +237,7 @@ int64_t sy__enqueue(struct sy_store *s, struct sy__item *item); /* takes it; an 
 /* sy_store_add without the flush that follows an entry of the journal. */
 int64_t sy__queue_add(struct sy_store *s, enum sy_store_table table, int64_t step, const char *kind,
                       const char *text, const void *data, size_t n, struct sy_err *err);
+int64_t sy__queue_entry(struct sy_store *s, const struct sy_journal_entry *e, struct sy_err *err);
 
 /* ---- flush.c ---- */
 

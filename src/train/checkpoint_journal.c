@@ -49,6 +49,7 @@ static const struct sy__field entry_list[] = {
     {"expert", 1, SY__INTEGER, SY__IN(sy_journal_entry, expert), .least = -1, .most = INT32_MAX},
     {"n", 1, SY__INTEGER, SY__IN(sy_journal_entry, n), .most = INT32_MAX},
     {"text", 1, SY__OTHER, .put = put_words, .read = read_words},
+    {"who", SY__OPTIONAL, SY__TEXT, SY__IN(sy_journal_entry, who)},
 };
 static const struct sy__fields entry_fields = SY__FIELDS("field of the journal", entry_list);
 

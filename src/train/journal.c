@@ -104,6 +104,7 @@ void sy_trainer_note(struct sy_trainer *t, enum sy_entry_kind kind, const char *
 {
     struct sy_journal_entry e = {.kind = kind, .expert = -1};
     snprintf(e.text, sizeof e.text, "%s", text);
+    snprintf(e.who, sizeof e.who, "%s", sy_acting());
     sy_trainer_record(t, &e);
 }
 
@@ -162,6 +163,7 @@ static void apply_set(struct sy_trainer *t, const struct sy_journal_entry *e)
     pthread_mutex_lock(&t->lock);
     sy_hyper_put(&t->hyper, (enum sy_hyper_id)id, e->value, t->status.step);
     t->wanted.v[id] = e->value;
+    memcpy(t->wanted_by[id], e->who, sizeof e->who); /* for those that are recorded with the plan */
     t->status.steps = (int64_t)t->hyper.v[SY_HYPER_steps];
     pthread_mutex_unlock(&t->lock);
 }

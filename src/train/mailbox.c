@@ -39,6 +39,7 @@ static void apply_inputs(struct sy_trainer *t)
             .kind = SY_ENTRY_INPUT, .expert = -1, .n = c->n, .values = c->values};
         sy__input_write(t, c->name, c->values, c->n);
         snprintf(e.key, sizeof e.key, "%s", c->name);
+        memcpy(e.who, c->who, sizeof e.who);
         snprintf(e.text, sizeof e.text, c->n == 1 ? "%s = %g" : "%s = {%g, ...}", c->name,
                  (double)c->values[0]);
         sy__journal_add(t, &e);
@@ -52,6 +53,7 @@ static void journal_set(struct sy_trainer *t, enum sy_hyper_id id, double value)
     struct sy_journal_entry e = {.kind = SY_ENTRY_SET, .expert = -1, .value = value};
     bool anew = id == SY_HYPER_context && t->c.sampling == SY_SAMPLE_EPOCH && !t->c.by_step;
     snprintf(e.key, sizeof e.key, "%s", sy_hyper_spec(id)->name);
+    memcpy(e.who, t->wanted_by[id], sizeof e.who);
     int n =
         snprintf(e.text, sizeof e.text, "%s = %.*g%s", e.key, id == SY_HYPER_steps ? 17 : 6, value,
                  id == SY_HYPER_steps ? ": "
@@ -66,6 +68,7 @@ static void journal_schedule(struct sy_trainer *t, enum sy_schedule s)
 {
     struct sy_journal_entry e = {.kind = SY_ENTRY_SCHEDULE, .expert = -1};
     snprintf(e.key, sizeof e.key, "%s", sy_schedule_name(s));
+    memcpy(e.who, t->wanted_by[SY_HYPER_COUNT], sizeof e.who);
     snprintf(e.text, sizeof e.text, "schedule = %s", e.key);
     sy__journal_add(t, &e);
 }
@@ -77,6 +80,12 @@ static void put_wanted(const struct sy_trainer *t, struct sy_hyper *h)
         if (h->v[i] != t->wanted.v[i])
             sy_hyper_put(h, (enum sy_hyper_id)i, t->wanted.v[i], t->status.step);
     h->schedule = t->wanted.schedule;
+}
+
+/* The thread that asks says who wants it; the lock is held. */
+static void sign_wish(struct sy_trainer *t, int what)
+{
+    snprintf(t->wanted_by[what], sizeof t->wanted_by[what], "%s", sy_acting());
 }
 
 /* What belongs to the plan takes effect, and is written down, when the plan comes (replan). */
@@ -129,6 +138,7 @@ int sy_trainer_set(struct sy_trainer *t, enum sy_hyper_id id, double value, stru
                           sy_hyper_spec(id)->name);
     pthread_mutex_lock(&t->lock);
     t->wanted.v[id] = value;
+    sign_wish(t, (int)id);
     pthread_cond_broadcast(&t->changed);
     pthread_mutex_unlock(&t->lock);
     return 0;
@@ -186,6 +196,7 @@ void sy_trainer_set_schedule(struct sy_trainer *t, enum sy_schedule s)
 {
     pthread_mutex_lock(&t->lock);
     t->wanted.schedule = s;
+    sign_wish(t, SY_HYPER_COUNT);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -209,6 +220,7 @@ int sy_trainer_set_input(struct sy_trainer *t, const char *name, const float *va
     }
     c->next = NULL;
     c->name = copy;
+    snprintf(c->who, sizeof c->who, "%s", sy_acting());
     c->n = n;
     memcpy(c->values, values, (size_t)n * sizeof(float));
     pthread_mutex_lock(&t->lock);

@@ -407,6 +407,7 @@ static void put_image(struct loading *l)
     for (int i = 0; i < l->ndifferences; i++) {
         struct sy_journal_entry e = {.kind = SY_ENTRY_RESUME, .expert = -1};
         snprintf(e.key, sizeof e.key, "%s", l->differences[i].what);
+        snprintf(e.who, sizeof e.who, "%s", sy_acting());
         snprintf(e.text, sizeof e.text, "%s", l->differences[i].text);
         sy__journal_add(t, &e);
     }

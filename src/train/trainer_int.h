@@ -124,6 +124,7 @@ struct sy__spike { /* one that is kept */
 struct sy__input_change {
     struct sy__input_change *next;
     char *name;
+    char who[SY_WHO];
     int64_t n;
     float values[];
 };
@@ -201,6 +202,7 @@ struct sy_trainer {
     int holds;
     int64_t shape[3]; /* batch, context, accumulate at the start */
     struct sy_hyper wanted; /* with changes not yet in effect */
+    char wanted_by[SY_HYPER_COUNT + 1][SY_WHO]; /* who set each last; the last: the schedule */
     struct sy__input_change *inputs, **inputs_end;
     struct sy_status status;
     bool telling; /* a state that it came to: on_step is on its way */

@@ -35,7 +35,7 @@ static struct sy_str whole(void)
     sy_str_puts(
         &s,
         "},\"frozen\":[],\"journal\":[{\"step\":10,\"kind\":\"set\",\"key\":\"lr\",\"value\":0.25,"
-        "\"expert\":-1,\"n\":0,\"text\":\"lr = 0.25\"}]}\n");
+        "\"expert\":-1,\"n\":0,\"text\":\"lr = 0.25\",\"who\":\"a notebook\"}]}\n");
     return s;
 }
 
@@ -108,13 +108,13 @@ static bool means(const struct sy_image *m, int object, const char *key)
                      (!strcmp(key, "hash") && m->hash == 0) || (!strcmp(key, "place") && m->by_step)
            : object == 2 ? !strcmp(key, "spikes") && m->window.spikes == 0
            : object == 3 ? !strcmp(key, "rules") && m->hyper.rules == 1
-                         : false;
+                         : !strcmp(key, "who") && !*m->journal[0].who;
 }
 
 /* Of fields that may be missing: so many of each object. */
 static void test_missing(const char *json)
 {
-    const int want[OBJECTS] = {6, 0, 1, SY_HYPER_COUNT + 1, 0};
+    const int want[OBJECTS] = {6, 0, 1, SY_HYPER_COUNT + 1, 1};
     for (int o = 0; o < OBJECTS; o++) {
         const char *a, *b;
         char key[32], quoted[40];

@@ -2,6 +2,7 @@
  * second writer, kill -9, a disk that fails at any call, memory that is out at any call, and files
  * that somebody damaged. */
 #include "run/store.h"
+#include "switchyard/journal.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -1324,7 +1325,7 @@ static void test_foreign(void)
     refused("DROP TABLE chunk", "does not have the tables");
     refused("DELETE FROM run", "no row of the run");
     refused("UPDATE run SET config='{}'", "sum does not fit");
-    refused("INSERT INTO journal VALUES(9223372036854775807,1,1,'','',NULL,0,0)", "journal id");
+    refused("INSERT INTO journal VALUES(9223372036854775807,1,1,'','',NULL,0,0,'')", "journal id");
     tap_ok(!sy_store_open(dir, "nowhere", &err) && strstr(err.msg, "there is no"), "%s", err.msg);
     err = (struct sy_err)SY_ERR_INIT;
     sy_store_close(make("bare", NULL), NULL);
@@ -1405,7 +1406,7 @@ static void test_version_1(void)
     s = sy_store_open_read(dir, "seed", &err);
     tap_ok(old_rows(s, 900), "with chunks of both kinds in a row %s", err.msg);
     sy_store_close(s, NULL);
-    tap_is_int(version_of("seed"), 4, "as our version");
+    tap_is_int(version_of("seed"), 5, "as our version");
     sy_metrics_free(m);
 }
 
@@ -1452,7 +1453,7 @@ static void test_kinds_of_before(void)
     sql("before",
         "PRAGMA user_version=3; ALTER TABLE series DROP COLUMN kind; ALTER TABLE series DROP "
         "COLUMN layer; "
-        "ALTER TABLE series DROP COLUMN mixture");
+        "ALTER TABLE series DROP COLUMN mixture; ALTER TABLE journal DROP COLUMN who");
     tap_is_int(version_of("before"), 3, "a store of version 3");
     is_what("before", "load.2", SY_SERIES_LOAD, 2, "");
     is_what("before", "gate.12", SY_SERIES_GATE, 12, "");
@@ -1466,9 +1467,49 @@ static void test_kinds_of_before(void)
     s = sy_store_open(dir, "before", &err);
     tap_ok(sy_store_add(s, SY_STORE_JOURNAL, 2, "note", "mine", NULL, 0, &err) == 1,
            "the first entry is written %s", err.msg);
-    tap_is_int(version_of("before"), 4, "and migrates it");
+    tap_is_int(version_of("before"), 5, "and migrates it");
     sy_store_close(s, NULL);
     is_what("before", "gate.12", SY_SERIES_GATE, 12, "");
+}
+
+static bool who_is(const char *run, const char *first, const char *second)
+{
+    struct sy_store *s = sy_store_open_read(dir, run, NULL);
+    struct sy_store_entries e = {0};
+    bool good = s && !sy_store_entries(s, SY_STORE_JOURNAL, 0, true, &e, NULL) && e.count == 2 &&
+                !strcmp(e.list[0].who, first) && !strcmp(e.list[1].who, second);
+    sy_store_entries_free(&e);
+    sy_store_close(s, NULL);
+    return good;
+}
+
+/* Who did it; a file of version 4 has nobody's name. */
+static void test_who(void)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_journal_entry e = {
+        .kind = SY_ENTRY_NOTE, .text = "a", .expert = -1, .who = "B \"b\""};
+    struct sy_store *s = make("who", NULL);
+    sy_act_as("another, who does not write this one");
+    sy_store_add_entry(s, &e, &err);
+    sy_act_as("socket: notebook");
+    tap_is_int(sy_store_add(s, SY_STORE_JOURNAL, 2, "note", "b", NULL, 0, &err), 2, "%s", err.msg);
+    sy_act_as("");
+    sy_store_close(s, NULL);
+    tap_ok(who_is("who", e.who, "socket: notebook"), "an entry says who did it");
+    sql("who", "UPDATE journal SET who='someone' WHERE id=1");
+    tap_ok(!who_is("who", "someone", "socket: notebook"), "what was changed is seen by the sum");
+    s = make("who4", NULL);
+    sy_store_add(s, SY_STORE_JOURNAL, 1, "note", "a", NULL, 0, NULL);
+    sy_store_close(s, NULL);
+    sql("who4", "PRAGMA user_version=4; ALTER TABLE journal DROP COLUMN who");
+    s = sy_store_open(dir, "who4", &err);
+    sy_act_as("x");
+    sy_store_add(s, SY_STORE_JOURNAL, 2, "note", "b", NULL, 0, &err);
+    sy_act_as("");
+    sy_store_close(s, NULL);
+    tap_ok(who_is("who4", "", "x"), "of version 4: nobody, and then who writes on %s", err.msg);
+    tap_is_int(version_of("who4"), 5, "and is of our version");
 }
 
 static void test_kinds(void)
@@ -1630,6 +1671,7 @@ int main(void)
     test_foreign();
     test_cut_file();
     test_version_1();
+    test_who();
     test_kinds_of_before();
     test_kinds();
     test_unknown_state();

@@ -208,18 +208,12 @@ void lsy_event_event(void *ctx, const struct sy_event *e)
 void lsy_event_journal(void *ctx, const struct sy_journal_entry *e)
 {
     struct run *r = ctx;
-    struct sy_str o = SY_STR_INIT;
     if (atomic_load(&r->repeating))
         return;
     pthread_mutex_lock(&r->lock);
-    if (r->store) {
-        sy_entry_pack(&o, e);
-        if (!o.failed)
-            sy_store_post(r->store, SY_STORE_JOURNAL, e->step, sy_entry_row(e->kind)->name, e->text,
-                          o.data, o.len);
-    }
+    if (r->store)
+        sy_store_post_entry(r->store, e);
     pthread_mutex_unlock(&r->lock);
-    sy_str_free(&o);
 }
 
 void lsy_store_link(void *run, struct sy_store *store)

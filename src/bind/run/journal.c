@@ -10,8 +10,11 @@
  *   store:add_entry(entry) -> id
  *   engine.entry_kinds() -> {name = {replay="noted" "trainer" "host" "rule", effect=, fields=}}
  *
- * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor)}; a value
- * of nil is what an option of the model was set to.
+ *   engine.acting([name]) -> name         who acts on the Lua thread from now on; the one before
+ *
+ * An entry is {step=, kind=, key=, text=, value=, expert= (from 1), values= (f32 tensor), who=}; a
+ * value of nil is what an option of the model was set to.  One that is made without who is of who
+ * acts; those of a journal say who did it, "" too, and so keep it wherever they are done again.
  *
  *  1. What a store gave is owned by a userdata before anything may raise. */
 #include "bind/data/data.h"
@@ -21,10 +24,10 @@
 #include "bind/run/store_int.h"
 #include "bind/tensor/tensor.h"
 
-#include "base/str.h"
 #include "tensor/tensor.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define META_JOURNAL "switchyard.journal"
@@ -32,8 +35,9 @@
 void lsy_push_entry(lua_State *L, const struct sy_journal_entry *e)
 {
     struct sy_err err = SY_ERR_INIT;
-    lua_createtable(L, 0, 8);
+    lua_createtable(L, 0, 9);
     lsy_set_integer(L, "step", e->step);
+    lsy_set_text(L, "who", e->who);
     lsy_set_text(L, "kind", sy_entry_row(e->kind)->name);
     lsy_set_text(L, "text", e->text);
     if (e->key[0])
@@ -75,6 +79,15 @@ static void read_text(lua_State *L, int arg, const char *name, char *to, size_t 
     lua_pop(L, 1);
 }
 
+static void read_who(lua_State *L, int arg, struct sy_journal_entry *e)
+{
+    if (lua_getfield(L, arg, "who") == LUA_TNIL)
+        snprintf(e->who, sizeof e->who, "%s", sy_acting());
+    else
+        read_text(L, arg, "who", e->who, sizeof e->who);
+    lua_pop(L, 1);
+}
+
 static enum sy_entry_kind read_kind(lua_State *L, int arg)
 {
     lua_getfield(L, arg, "kind");
@@ -93,6 +106,7 @@ static void read_entry(lua_State *L, int arg, struct sy_journal_entry *e)
     e->kind = read_kind(L, arg);
     read_text(L, arg, "key", e->key, sizeof e->key);
     read_text(L, arg, "text", e->text, sizeof e->text);
+    read_who(L, arg, e);
     lua_getfield(L, arg, "step");
     e->step = luaL_optinteger(L, -1, 0);
     lua_getfield(L, arg, "value");
@@ -173,6 +187,7 @@ static void push_row(lua_State *L, struct journal *j, const struct sy_store_entr
     sy_entry_free(&j->e);
     lua_pushlstring(L, row->text, row->text_len); /* whole */
     lua_setfield(L, -2, "text");
+    lsy_set_text(L, "who", row->who);
     lsy_set_integer(L, "id", row->id);
     lsy_set_integer(L, "step", row->step);
     lsy_set_number(L, "time", row->time);
@@ -199,15 +214,9 @@ static int store_add_entry(lua_State *L)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_journal_entry e;
-    struct sy_str bytes = SY_STR_INIT;
     struct sy_store *s = lsy_check_store(L);
     read_entry(L, 2, &e);
-    sy_entry_pack(&bytes, &e);
-    int64_t id = bytes.failed
-                     ? sy_err_set(&err, SY_E_MEMORY, "journal: out of memory")
-                     : sy_store_add(s, SY_STORE_JOURNAL, e.step, sy_entry_row(e.kind)->name, e.text,
-                                    bytes.data, bytes.len, &err);
-    sy_str_free(&bytes);
+    int64_t id = sy_store_add_entry(s, &e, &err);
     if (id < 0)
         return lsy_raise(L, &err);
     lua_pushinteger(L, (lua_Integer)id);
@@ -235,7 +244,23 @@ static const luaL_Reg run_methods[] = {
     {"journal", run_journal}, {"apply", run_apply}, {"record", run_record}, {NULL, NULL}};
 static const luaL_Reg store_methods[] = {
     {"journal", store_journal}, {"add_entry", store_add_entry}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"entry_kinds", l_entry_kinds}, {NULL, NULL}};
+/* A name that could not be told from another in a journal is refused, not cut. */
+static int l_acting(lua_State *L)
+{
+    size_t n;
+    lua_pushstring(L, sy_acting());
+    if (lua_isnoneornil(L, 1))
+        return 1;
+    const char *who = luaL_checklstring(L, 1, &n);
+    if (n >= SY_WHO || strlen(who) < n)
+        return lsy_error(L, "acting: a name has at most %d bytes, none of them 0: it has %d",
+                         SY_WHO - 1, (int)n);
+    sy_act_as(who);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"entry_kinds", l_entry_kinds}, {"acting", l_acting}, {NULL, NULL}};
 
 void lsy_open_journal(lua_State *L)
 {

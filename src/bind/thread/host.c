@@ -9,6 +9,7 @@
 #include "base/thread.h"
 #include "base/sanitize.h"
 #include "base/wait.h"
+#include "switchyard/journal.h"
 
 #include <errno.h>
 #include <math.h>
@@ -103,8 +104,11 @@ static void run_call(lua_State *L, struct call *c)
 {
     int top = lua_gettop(L);
     bool outermost = !atomic_load(&host.chunks);
+    char who[SY_WHO];
     if (!lua_checkstack(L, 8))
         return;
+    snprintf(who, sizeof who, "%s", sy_acting());
+    sy_act_as(""); /* a hook that is served while another waits is not that one's */
     sy_host_chunk(true);
     lua_pushcfunction(L, guarded);
     lua_pushlightuserdata(L, c);
@@ -121,6 +125,7 @@ static void run_call(lua_State *L, struct call *c)
             sy_interrupt_clear();
     }
     lua_settop(L, top);
+    sy_act_as(who);
     sy_host_chunk(false);
 }
 

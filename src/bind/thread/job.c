@@ -84,8 +84,18 @@ struct lsy_job *lsy_job_new(lua_State *L, int nargs, const char *text, size_t n)
     j->nargs = nargs;
     j->began = sy_now();
     j->until = HUGE_VAL;
+    snprintf(j->who, sizeof j->who, "%s", sy_acting());
     name_text(j, text, n);
     return j;
+}
+
+/* It acts, or rests: whoever ran before it acts as before. */
+static void exchange_acting(struct lsy_job *j)
+{
+    char who[SY_WHO];
+    snprintf(who, sizeof who, "%s", sy_acting());
+    sy_act_as(j->who);
+    memcpy(j->who, who, sizeof who);
 }
 
 void lsy_job_free(lua_State *L, struct lsy_job *j)
@@ -158,6 +168,7 @@ static void resume_job(lua_State *L, struct lsy_job *j)
     enter_state(j, SY_JOB_RUNNING);
     j->until = HUGE_VAL;
     current = j;
+    exchange_acting(j);
     s->job = j->co;
     s->waiting = false;
     if (j->number)
@@ -174,6 +185,7 @@ static void resume_job(lua_State *L, struct lsy_job *j)
     atomic_store(&running_since, 0);
     if (j->number && lsy_interrupt_wanted())
         sy_interrupt_clear(); /* it was for this one */
+    exchange_acting(j);
     current = before;
     sy_host_chunk(false);
 }

@@ -6,6 +6,8 @@
 #include "bind/core/registry.h"
 #include "bind/thread/job.h"
 
+#include "switchyard/journal.h"
+
 struct lsy_job {
     struct lsy_job *next;
     lua_State *co;      /* anchored in the registry under the job's address */
@@ -21,6 +23,7 @@ struct lsy_job {
     bool killed;        /* it is to end */
     bool hide;          /* its values are not printed */
     bool script;        /* from a file: errors with a traceback */
+    char who[SY_WHO];   /* acts in it, for journals; while others run it is kept here */
     unsigned seen;      /* changes that it has looked at */
     double began, resumed, until; /* sy_now(); until: wake by itself; HUGE_VAL: lsy_wake does */
     char what[112];     /* what it waits for */
