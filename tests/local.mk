@@ -133,6 +133,11 @@ EXTRA_DIST += %D%/cli/jobs.pty %D%/cli/jobs.lua
 check_PROGRAMS += %D%/cli/pty
 tests_cli_pty_SOURCES = %D%/cli/pty.c
 tests_cli_pty_LDADD = -lutil
+# A client of `switchyard serve`.
+check_PROGRAMS += %D%/cli/socket
+tests_cli_socket_SOURCES = %D%/cli/socket.c
+tests_cli_socket_LDADD =
+script_tests += %D%/cli/serve.sh
 # Keys at random; `make check-keys` types 200,000, best where the sanitizers are on.
 script_tests += %D%/cli/fuzz_keys.sh
 check_PROGRAMS += %D%/cli/keys

@@ -1,6 +1,6 @@
--- switchyard resume | replay | generate | trace | bakeoff | export: the commands that need Lua.
--- src/main.c calls run(name, words...) and has already taken the options of all (--runs, --json,
--- --threads, --help); the table of commands with their help is in src/cli/subcommands.c.
+-- switchyard resume | replay | generate | trace | bakeoff | export | serve: the commands that need
+-- Lua.  src/main.c calls run(name, words...) and has already taken the options of all (--runs,
+-- --json, --threads, --help); the table of commands with their help is in src/cli/subcommands.c.
 --
 -- Exit status: 0; 1 what failed, or a replay that differs; 2 usage.
 
@@ -178,6 +178,19 @@ function commands.export(args)
   if not ok then error(why, 0) end
   print(engine.clean(("%s: the model at step %d%s"):format(words[2], step,
     why and "; " .. why or "")))
+end
+
+function commands.serve(args)
+  local words, o = parse("serve", args, {["--socket"] = "text", ["--steps"] = "integer",
+    ["--paused"] = "flag", ["--force"] = "flag", ["--code"] = "flag"}, 1, 1 << 20,
+    "which run, or which script? `switchyard runs` lists the runs in " .. engine.runs_dir())
+  if not o.socket then usage "serve: takes --socket PATH" end
+  local is_file = words[1]:find "%.lua$"
+  if not is_file and words[2] then usage("serve: what is '%s'?", words[2]) end
+  for name in pairs(is_file and o or {}) do
+    if name ~= "socket" then usage("serve: --%s is of a run, not of a script", name) end
+  end
+  require("switchyard.serve.serve").command(words, o)
 end
 
 --- cli.run(name, words...): ends the program with the status, unless there are runs to wait for

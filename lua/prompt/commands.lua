@@ -46,6 +46,8 @@ local function a_run(what, r)
   return list[#list]
 end
 
+commands.a_run = a_run -- for those who take a run by its name elsewhere
+
 local function whole(text) return math.tointeger(tonumber(text)) end
 
 local function one_name(text)

@@ -57,6 +57,7 @@ libbind_a_SOURCES += %D%/tensor/tensor.h
 libbind_a_SOURCES += %D%/tensor/tensor_file.c
 libbind_a_SOURCES += %D%/tensor/value.c
 libbind_a_SOURCES += %D%/tensor/write.c
+libbind_a_SOURCES += %D%/serve/open.h %D%/serve/serve.c
 libbind_a_SOURCES += %D%/data/batch.c
 libbind_a_SOURCES += %D%/data/objective.c
 libbind_a_SOURCES += %D%/data/data.c

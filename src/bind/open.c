@@ -17,6 +17,7 @@
 #include "bind/data/open.h"
 #include "bind/prompt/open.h"
 #include "bind/run/open.h"
+#include "bind/serve/open.h"
 #include "bind/tensor/open.h"
 #include "bind/thread/open.h"
 
@@ -73,6 +74,7 @@ static void (*const rooms[])(lua_State *) = {
     lsy_open_series,     lsy_open_enums,  lsy_open_checkpoint, lsy_open_store,
     lsy_open_store_read, lsy_open_journal, lsy_open_runs_table, lsy_open_why,
     lsy_open_model_file, lsy_open_derived,
+    lsy_open_serve, /* serve */
     lsy_open_chunk, /* prompt */
 };
 

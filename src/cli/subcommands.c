@@ -480,6 +480,14 @@ const struct sy_command sy_commands[] = {
      "  --step N         the last to compare\n"
      "  --code           as of resume",
      NULL},
+    {"serve", "RUN|FILE.lua --socket PATH", "let other programs drive runs by JSON at a socket",
+     "RUN is resumed (see resume), FILE.lua is run; then one object a line is answered\n"
+     "by one line: switchyard(1) has the verbs. Signals end it as they end a script.\n\n"
+     "  --socket PATH    the Unix socket that is made, for this user alone\n"
+     "  --steps N        of RUN: steps of the whole run from now on\n"
+     "  --paused         of RUN: it waits for the first client\n"
+     "  --force, --code  of RUN: as of resume",
+     NULL},
     {"generate", "RUN \"PROMPT\" [--tokens N] [--temperature X]",
      "write a text with the model of a run's newest checkpoint",
      "A model without a tokenizer takes and writes token ids.\n\n"

@@ -183,8 +183,8 @@ static void resume_job(lua_State *L, struct lsy_job *j)
     s->waiting = false;
     s->may_wait = might;
     atomic_store(&running_since, 0);
-    if (j->number && lsy_interrupt_wanted())
-        sy_interrupt_clear(); /* it was for this one */
+    if (j->number && lsy_interrupt_wanted() && (j->killed || atomic_load(&detaching)))
+        sy_interrupt_clear(); /* it was for this one; a script's is for all */
     exchange_acting(j);
     current = before;
     sy_host_chunk(false);

@@ -29,6 +29,7 @@ static double last_line;
 static char last_run[64]; /* with several runs a line names its own */
 static FILE *alone;       /* of the objects; NULL: they share standard output */
 static int cause;         /* guarded by lock */
+static void (*tap)(bool is_step, const char *line, size_t n); /* guarded by lock */
 
 void lsy_progress_mode(enum lsy_progress m) { mode = m; }
 enum lsy_progress lsy_progress_get(void) { return mode; }
@@ -175,6 +176,40 @@ static void put_state(struct sy_str *o, const char *run, const struct sy_status 
         put_end(o, run, state, s);
 }
 
+/* The lock is held; o ends in a newline. */
+static void tell_tap(bool is_step, const struct sy_str *o)
+{
+    if (tap && o->len && !o->failed)
+        tap(is_step, o->data, o->len - 1);
+}
+
+void lsy_progress_tap(void (*f)(bool is_step, const char *line, size_t n))
+{
+    pthread_mutex_lock(&lock);
+    tap = f;
+    pthread_mutex_unlock(&lock);
+}
+
+static void tap_step(const char *run, const struct sy_status *s, bool evaluated)
+{
+    static struct sy_str o; /* as below */
+    bool is_step = s->state == SY_RUN_RUNNING;
+    sy_str_clear(&o);
+    if (is_step)
+        put_json(&o, run, s, evaluated);
+    else
+        put_event(&o, run, sy_run_state_name(s->state), s->error.code ? s->error.msg : NULL);
+    tell_tap(is_step, &o);
+}
+
+static void tap_event(const char *run, const char *event, const char *text)
+{
+    struct sy_str o = SY_STR_INIT;
+    put_event(&o, run, event, text);
+    tell_tap(false, &o);
+    sy_str_free(&o);
+}
+
 static bool line_due(const struct sy_status *s, bool evaluated)
 {
     double now = sy_now();
@@ -197,6 +232,8 @@ void lsy_progress_step(const char *run, const struct sy_status *s, bool evaluate
     else if (mode == LSY_PROGRESS_LINES && line_due(s, evaluated))
         put_line(&o, run, s);
     say_message(&o);
+    if (tap)
+        tap_step(run, s, evaluated);
     pthread_mutex_unlock(&lock);
 }
 
@@ -228,6 +265,10 @@ void lsy_progress_text(const char *kind, const char *text, size_t n)
 void lsy_progress_event(const char *run, enum sy_event_kind kind, const char *text)
 {
     struct sy_str o = SY_STR_INIT;
+    pthread_mutex_lock(&lock);
+    if (tap)
+        tap_event(run, sy_event_name(kind), text);
+    pthread_mutex_unlock(&lock);
     if (mode != LSY_PROGRESS_JSON) {
         lsy_progress_line("[%s] %s", run, text);
         return;

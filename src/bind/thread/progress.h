@@ -27,6 +27,9 @@ void lsy_progress_event(const char *run, enum sy_event_kind kind, const char *te
 void lsy_progress_text(const char *kind, const char *text, size_t n);
 /* A JSON object that is made already, on one line: with --json. */
 void lsy_progress_object(const char *object, size_t n);
+/* From now on f hears, beside what is written, the objects that --json would write, without the
+ * newline: of steps, and of events.  NULL: nobody.  f waits for nobody. */
+void lsy_progress_tap(void (*f)(bool is_step, const char *line, size_t n));
 /* A line of text, or {"event":"note","text":...}. */
 void lsy_progress_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

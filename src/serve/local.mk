@@ -1,0 +1,4 @@
+# serve: add a source or header as  libserve_a_SOURCES += %D%/name.c %D%/name.h
+noinst_LIBRARIES += libserve.a
+sy_libs += libserve.a
+libserve_a_SOURCES = %D%/server.h %D%/server.c %D%/socket.h %D%/socket.c
