@@ -137,7 +137,7 @@ tests_cli_pty_LDADD = -lutil
 check_PROGRAMS += %D%/cli/socket
 tests_cli_socket_SOURCES = %D%/cli/socket.c
 tests_cli_socket_LDADD =
-script_tests += %D%/cli/serve.sh
+script_tests += %D%/cli/serve.sh %D%/cli/sql.sh
 # Keys at random; `make check-keys` types 200,000, best where the sanitizers are on.
 script_tests += %D%/cli/fuzz_keys.sh
 check_PROGRAMS += %D%/cli/keys

@@ -3,6 +3,8 @@
  *
  * Text from a store goes to a terminal only through the sanitizer. */
 #include "cli/subcommands.h"
+#include "cli/output.h"
+#include "cli/sql.h"
 #include "cli/watch.h"
 
 #include "base/json.h"
@@ -27,44 +29,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 1, 0))) static int fail_usage(const char *fmt, const char *what)
-{
-    sy_tell(fmt, what);
-    return 2;
-}
-
-static int fail_error(const struct sy_err *err)
-{
-    sy_tell("%s", err->msg);
-    return 1;
-}
-
-/* ---- options of commands ---- */
-
-enum format { TABLE, JSON, CSV };
-
-struct words {
-    enum format format;
-    int count;
-    char **list; /* what is no option; within argv */
-};
-
-/* --csv, where a command has it; the rest moves to the front of argv.  unknown: takes an option. */
-static int read_words(int argc, char **argv, bool json, bool csv, const char *unknown,
-                      struct words *w)
-{
-    *w = (struct words){json ? JSON : TABLE, 0, argv + 1};
-    for (int i = 1; i < argc; i++) {
-        if (csv && !strcmp(argv[i], "--csv"))
-            w->format = CSV;
-        else if (*argv[i] == '-')
-            return fail_usage(unknown, argv[i]);
-        else
-            w->list[w->count++] = argv[i];
-    }
-    return 0;
-}
-
 static void print_number(double v)
 {
     struct sy_str s = SY_STR_INIT;
@@ -80,33 +44,6 @@ static void print_number(double v)
         sy_json_number(&s, v);
         fputs(s.data ? s.data : "null", stdout);
     }
-    sy_str_free(&s);
-}
-
-static void print_quoted(const char *text)
-{
-    struct sy_str s = SY_STR_INIT;
-    sy_json_quote(&s, text, strlen(text));
-    fputs(s.data ? s.data : "\"\"", stdout);
-    sy_str_free(&s);
-}
-
-/* A field of CSV (RFC 4180): a quotation mark in it is written twice. */
-static void print_field(const char *text)
-{
-    struct sy_str s = SY_STR_INIT;
-    if (!strpbrk(text, ",\"\n\r")) {
-        sy_tell_text(text);
-        return;
-    }
-    sy_str_puts(&s, "\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"')
-            sy_str_puts(&s, "\"");
-        sy_str_add(&s, c, 1);
-    }
-    sy_str_puts(&s, "\"");
-    sy_tell_text(s.data && !s.failed ? s.data : "");
     sy_str_free(&s);
 }
 
@@ -129,7 +66,7 @@ static void print_options(const struct sy_differences *d, int i)
     struct sy_str text = SY_STR_INIT;
     put_difference(&text, d, i, "");
     fputs(",\"options\":", stdout);
-    print_quoted(text.data ? text.data : "");
+    sy_print_quoted(text.data ? text.data : "");
     sy_str_free(&text);
 }
 
@@ -138,9 +75,9 @@ static void print_runs_json(const struct sy_runs *runs, const struct sy_differen
     for (int i = 0; i < runs->count; i++) {
         const struct sy_store_info *r = &runs->list[i];
         fputs("{\"name\":", stdout);
-        print_quoted(r->name);
+        sy_print_quoted(r->name);
         fputs(",\"state\":", stdout);
-        print_quoted(sy_run_state_name(r->status.state));
+        sy_print_quoted(sy_run_state_name(r->status.state));
         printf(",\"step\":%" PRId64 ",\"steps\":%" PRId64 ",\"tokens\":%" PRId64, r->status.step,
                r->status.steps, r->status.tokens);
         fputs(",\"loss\":", stdout);
@@ -152,7 +89,7 @@ static void print_runs_json(const struct sy_runs *runs, const struct sy_differen
                r->bytes, r->created, r->updated, r->pid, r->live ? "true" : "false");
         if (r->error.code) {
             fputs(",\"error\":", stdout);
-            print_quoted(r->error.msg);
+            sy_print_quoted(r->error.msg);
         }
         print_options(d, i);
         fputs(",\"spark\":[", stdout);
@@ -232,7 +169,7 @@ static void print_table(const struct sy_runs *runs, const struct sy_differences 
         print_run(&runs->list[i], d, i, columns);
 }
 
-static int print_runs(const struct sy_runs *runs, enum format format)
+static int print_runs(const struct sy_runs *runs, enum sy_format format)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_differences d;
@@ -242,9 +179,9 @@ static int print_runs(const struct sy_runs *runs, enum format format)
     if (!configs || sy_config_diff(configs, runs->count, &d, &err)) {
         sy_free(configs);
         sy_err_set(&err, SY_E_MEMORY, "runs: out of memory");
-        return fail_error(&err);
+        return sy_fail_error(&err);
     }
-    if (format == JSON)
+    if (format == SY_FORMAT_JSON)
         print_runs_json(runs, &d);
     else
         print_table(runs, &d);
@@ -257,16 +194,16 @@ static int command_runs(int argc, char **argv, bool json)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_runs runs;
-    struct words w;
-    int status = read_words(argc, argv, json, false,
+    struct sy_words w;
+    int status = sy_read_words(argc, argv, json, false,
                             "runs: unknown option '%s'; there are --json, --runs DIR", &w);
     if (status)
         return status;
     if (w.count)
-        return fail_usage("runs: takes no argument: '%s'", w.list[0]);
+        return sy_fail_usage("runs: takes no argument: '%s'", w.list[0]);
     if (sy_runs_list(sy_runs_dir(), &runs, &err))
-        return fail_error(&err);
-    if (!runs.count && w.format == JSON) {
+        return sy_fail_error(&err);
+    if (!runs.count && w.format == SY_FORMAT_JSON) {
         /* no line */
     } else if (!runs.count) {
         fputs(access(sy_runs_dir(), F_OK) ? "no runs: there is no folder " : "no runs in ", stdout);
@@ -305,7 +242,7 @@ static int read_column(struct sy_store *s, const char *name, struct column *c, s
               : 0;
 }
 
-static void print_head(const struct column *c, int n, enum format format)
+static void print_head(const struct column *c, int n, enum sy_format format)
 {
     fputs("step", stdout);
     for (int i = 0; i < n; i++)
@@ -314,8 +251,8 @@ static void print_head(const struct column *c, int n, enum format format)
             sy_str_puts(&name, c[i].name);
             if (c[i].h.width > 1)
                 sy_str_printf(&name, ".%d", k + 1);
-            fputs(format == CSV ? "," : "\t", stdout);
-            (format == CSV ? print_field : sy_tell_text)(name.data ? name.data : "");
+            fputs(format == SY_FORMAT_CSV ? "," : "\t", stdout);
+            (format == SY_FORMAT_CSV ? sy_print_field : sy_tell_text)(name.data ? name.data : "");
             sy_str_free(&name);
         }
     puts("");
@@ -324,7 +261,7 @@ static void print_head(const struct column *c, int n, enum format format)
 static void print_json_values(const struct column *c, const float *row)
 {
     fputs(",", stdout);
-    print_quoted(c->name);
+    sy_print_quoted(c->name);
     fputs(c->h.width > 1 ? ":[" : ":", stdout);
     for (int k = 0; k < c->h.width; k++) {
         fputs(k ? "," : "", stdout);
@@ -334,7 +271,7 @@ static void print_json_values(const struct column *c, const float *row)
 }
 
 /* One line a step that any column has; what a column lacks there is empty, or left out. */
-static void print_rows(struct column *c, int n, enum format format)
+static void print_rows(struct column *c, int n, enum sy_format format)
 {
     for (;;) {
         int64_t step = INT64_MAX;
@@ -343,22 +280,22 @@ static void print_rows(struct column *c, int n, enum format format)
                 step = c[i].h.steps[c[i].at];
         if (step == INT64_MAX)
             return;
-        printf(format == JSON ? "{\"step\":%" PRId64 : "%" PRId64, step);
+        printf(format == SY_FORMAT_JSON ? "{\"step\":%" PRId64 : "%" PRId64, step);
         for (int i = 0; i < n; i++) {
             bool has = c[i].at < c[i].h.count && c[i].h.steps[c[i].at] == step;
             const float *row = c[i].h.values + (has ? c[i].at * c[i].h.width : 0);
-            if (has && format == JSON)
+            if (has && format == SY_FORMAT_JSON)
                 print_json_values(&c[i], row);
-            for (int k = 0; k < c[i].h.width && format != JSON; k++) {
-                fputs(format == CSV ? "," : "\t", stdout);
+            for (int k = 0; k < c[i].h.width && format != SY_FORMAT_JSON; k++) {
+                fputs(format == SY_FORMAT_CSV ? "," : "\t", stdout);
                 if (has)
                     print_number((double)row[k]);
-                else if (format == TABLE)
+                else if (format == SY_FORMAT_TABLE)
                     fputs("-", stdout);
             }
             c[i].at += has;
         }
-        puts(format == JSON ? "}" : "");
+        puts(format == SY_FORMAT_JSON ? "}" : "");
         if (ferror(stdout))
             return;
     }
@@ -420,13 +357,13 @@ static void add_names(const char *name, const struct sy_store_series *all, int c
     sy_str_free(&more);
 }
 
-static int print_log(struct sy_store *s, const struct words *w)
+static int print_log(struct sy_store *s, const struct sy_words *w)
 {
     struct sy_err err = SY_ERR_INIT;
     int count, n = w->count - 1;
     struct sy_store_series *all = sy_store_series(s, &count, &err);
     struct column *c = all ? read_columns(s, w->list + 1, &n, all, count, &err) : NULL;
-    if (c && w->format != JSON)
+    if (c && w->format != SY_FORMAT_JSON)
         print_head(c, n, w->format);
     if (c)
         print_rows(c, n, w->format);
@@ -436,25 +373,25 @@ static int print_log(struct sy_store *s, const struct words *w)
     if (!c && err.code == SY_E_NAME)
         add_names(w->list[n], all, count, &err);
     sy_store_series_free(all, count);
-    return c ? 0 : fail_error(&err);
+    return c ? 0 : sy_fail_error(&err);
 }
 
 static int command_log(int argc, char **argv, bool json)
 {
     struct sy_err err = SY_ERR_INIT;
-    struct words w;
-    int status = read_words(argc, argv, json, true,
+    struct sy_words w;
+    int status = sy_read_words(argc, argv, json, true,
                             "log: unknown option '%s'; there are --json, --csv, --runs DIR", &w);
     if (status)
         return status;
     if (!w.count)
-        return fail_usage("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
+        return sy_fail_usage("log: which run? `switchyard runs` lists those in %s", sy_runs_dir());
     char room[4096];
     const char *folder, *name;
     sy_run_locate(w.list[0], room, &folder, &name);
     struct sy_store *s = sy_store_open_read(folder, name, &err);
     if (!s)
-        return fail_error(&err);
+        return sy_fail_error(&err);
     status = print_log(s, &w);
     sy_store_close(s, NULL);
     return status;
@@ -469,6 +406,10 @@ const struct sy_command sy_commands[] = {
      "  --json           likewise, as objects",
      sy_command_watch},
     {"log", "RUN [SERIES...] [--json|--csv]", "print stored series by step", NULL, command_log},
+    {"sql", "RUN [\"select ...\"]", "ask what a run's store says; without a query: the views",
+     "  --json           one object a row\n"
+     "  --csv            comma separated values",
+     sy_command_sql},
     {"resume", "RUN [--steps N] [--force]", "go on with a run that ended or was killed",
      "  --steps N        steps of the whole run from now on\n"
      "  --force          go on although data, tokenizer or program changed; the\n"

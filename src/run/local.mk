@@ -9,6 +9,7 @@ librun_a_SOURCES += %D%/source.h %D%/source_int.h %D%/source.c %D%/source_stored
     %D%/pyramid.h %D%/pyramid.c
 librun_a_SOURCES += %D%/config_diff.h %D%/config_diff.c
 librun_a_SOURCES += %D%/packed_rows.h %D%/packed_rows.c
+librun_a_SOURCES += %D%/sql.h %D%/sql_int.h %D%/sql.c %D%/sql_table.c %D%/sql_views.c
 librun_a_SOURCES += %D%/journal.c %D%/events.c
 pkginclude_HEADERS += include/switchyard/journal.h include/switchyard/events.h
 librun_a_SOURCES += %D%/run_files.c %D%/run_files_int.h %D%/series_list.c %D%/queue.c %D%/nearest.c

@@ -77,7 +77,7 @@ out "code that fails" sy -E -e "error(os.getenv 'H')"
 out "an error that is a table" sy -E \
     -e "error(setmetatable({}, {__tostring = function() return os.getenv 'H' end}))"
 out "a script that is not there" sy -E -i "$H"
-for command in log watch resume replay generate; do
+for command in log sql watch resume replay generate; do
     out "$command of a run" sy --runs "$SWITCHYARD_RUNS" $command "$H"
     out "an option of $command" sy --runs "$SWITCHYARD_RUNS" $command "--$H"
 done
@@ -91,6 +91,15 @@ out "the series that log knows" sy --runs "$SWITCHYARD_RUNS" log odd nothing
 out "log" sy --runs "$SWITCHYARD_RUNS" log odd
 out "log --csv" sy --runs "$SWITCHYARD_RUNS" log odd --csv
 out "log --json" sy --runs "$SWITCHYARD_RUNS" log odd --json
+out "a query of sql" sy --runs "$SWITCHYARD_RUNS" sql odd "select * from \"$H\""
+out "a name in sql" sy --runs "$SWITCHYARD_RUNS" sql odd "select 1 as \"$H\""
+for view in journal series; do
+    out "$view of sql" sy --runs "$SWITCHYARD_RUNS" sql odd "select * from $view"
+    out "$view of sql, CSV" sy --runs "$SWITCHYARD_RUNS" sql odd "select * from $view" --csv
+    out "$view of sql, JSON" sy --runs "$SWITCHYARD_RUNS" sql odd "select * from $view" --json
+done
+out "a script that serve lacks" sy serve "$H.lua" --socket "$folder/s"
+out "a socket that cannot be" sy serve "$H" --socket "$folder/no/$H"
 out "generate" sy --runs "$SWITCHYARD_RUNS" generate odd --code "$H" --tokens 20
 out "export" sy --runs "$SWITCHYARD_RUNS" export odd --code "$folder/no/such/$H"
 

@@ -87,7 +87,7 @@ for option in -e -l -i -E --plain --json --threads --runs --version --help; do
     grep -q -e " $option " "$folder/out" || { echo "# --help lacks $option"; false; } || break
 done
 report $? "--help lists every option"
-for command in "" runs watch log resume serve replay \
+for command in "" runs watch log sql resume serve replay \
     generate trace export; do # shellcheck disable=SC2086
     "$SWITCHYARD" $command --help > "$folder/out"
     awk 'length > 80 { print "# " $0; wide = 1 } END { exit wide }' "$folder/out"
