@@ -171,7 +171,7 @@ J
 ok '[ "$(grep -o "^{\"id\":[12]" out | tr -d "\n")" = "{\"id\":2{\"id\":1" ]' \
     'a long request is answered when it is through, others before'
 ask << 'J'
-{"id":1,"do":"set","name":"lr","value":0.001,"run":"served","who":"\u001b]0;evil\u0007"}
+{"id":1,"do":"set","name":"weight_decay","value":0.05,"run":"served","who":"\u001b]0;evil\u0007"}
 {"id":2,"do":"set","name":"lr","value":0.002,"run":"served"}
 {"id":2,"do":"steps","n":4,"run":"served"}
 {"id":3,"do":"wait","run":"served"}
