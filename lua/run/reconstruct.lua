@@ -215,7 +215,8 @@ local function reshape(r, path, image, always)
   local h, other = r._h, always
   local router = reroute.at(image.journal)
   if r._m._routed ~= router then
-    r._m:_quietly(reroute.put, r._m, h, r._config.model.config, router)
+    r._m:_quietly(reroute.put, r._m, h, r._config.model.config, router,
+      shape_at(r._config, image.journal))
     other = true
   end
   local cfg = r._m.cfg

@@ -50,10 +50,12 @@ end
 local OF_ROUTER = {"balance", "normalize", "scale", "sigmoid_mask"}
 
 -- A model of m's family with this router; key nil: of `base`, the configuration that it began with.
-local function made(m, base, key)
-  if not key then return Model.new(m.family, base, true) end
+-- shape: what a live run may change beside it (live.lua).
+local function made(m, base, key, shape)
   local cfg = {}
-  for name, v in pairs(m.cfg) do cfg[name] = v end
+  for name, v in pairs(key and m.cfg or base) do cfg[name] = v end
+  for _, name in ipairs(live.names) do cfg[name] = shape[name] end
+  if not key then return Model.new(m.family, cfg, true) end
   for _, name in ipairs(OF_ROUTER) do cfg[name] = nil end
   cfg.router = value_of(key)
   return Model.new(m.family, cfg)
@@ -128,14 +130,16 @@ local function states_of(m)
 end
 
 --- m becomes what it is with the router of a key (nil: as `base` has it), values of inputs as they
--- were; h: its run's handle, or nil.  Returns a function that undoes it, and the new router's own
--- values of inputs.  Not yet traced.  Raises, and has changed nothing.
-function reroute.put(m, h, base, key)
-  local new, own = made(m, base, key), {}
+-- were; h: its run's handle, or nil; shape: its top_k and capacity then, or as they are.  Returns a
+-- function that undoes it, and the new router's own values of inputs.  Not yet traced.  Raises, and
+-- has changed nothing.
+function reroute.put(m, h, base, key, shape)
+  shape = shape or m.cfg
+  local new, own = made(m, base, key, shape), {}
   check_params(m, new)
   for _, name in ipairs(new._input_names) do own[name] = engine.clone(new.inputs[name]) end
   local was = keep(m)
-  for _, name in ipairs(live.names) do new.cfg[name] = m.cfg[name] end
+  for _, name in ipairs(live.names) do new.cfg[name] = shape[name] end
   carry(m, new)
   local now = {cfg = new.cfg, states = new.states, inputs = new.inputs}
   for _, name in ipairs(PARTS) do now[name] = rawget(new, name) end

@@ -9,6 +9,7 @@ local ablation = lazy "switchyard.lab.ablation"
 local card = lazy "switchyard.prompt.card"
 local health = lazy "switchyard.lab.health"
 local directory = lazy "switchyard.run.directory"
+local live = require "switchyard.model.live"
 local reroute = require "switchyard.run.reroute"
 local reconstruct = require "switchyard.run.reconstruct"
 local series = require "switchyard.run.series"
@@ -137,9 +138,9 @@ function stored.model(what, name, code, step)
   check_step(what, last, path, image, step)
   if not from then error(("%s: run '%s' has no checkpoint yet"):format(what, last), 0) end
   local m = directory.model(what, path, config, code)
-  local router = reroute.at(image.journal)
-  if router then reroute.put(m, nil, nil, router) end
-  for k, v in pairs(reconstruct.shape_at(config, image.journal)) do m.cfg[k] = v end
+  local router, shape = reroute.at(image.journal), reconstruct.shape_at(config, image.journal)
+  if router then reroute.put(m, nil, nil, router, shape) end
+  for _, k in ipairs(live.names) do m.cfg[k] = shape[k] end
   m._rules = reconstruct.rules_at(config, image.journal, from)
   local list = {}
   for i, p in ipairs(m.params) do list[i] = {m._info[i].name, p} end

@@ -136,6 +136,27 @@ do
   s:close()
 end
 
+-- ---- encoder and decoder: each by the ids that it reads ----
+
+do
+  local path = small.pair_file("pairs.tsv", 40, "de\tdie %w\tthe %w\n")
+  local tok = tokenizer.bytes{pad = true}
+  local p = data.pairs(path, {tokenizer = tok, val = 0.1})
+  local m = model.encdec{layers = 1, decoder_layers = 1, dim = 16, heads = 2, experts = 4,
+    top_k = 2, expert_dim = 16, input_context = 16, context = 16, vocab = tok, moe_every = 1}
+  local r = small.run(m, p, t.with(BEGIN, {save = false, paused = true})):steps(2):wait()
+  local ids = {}
+  for id = 0, 255 do ids[id + 1] = id end
+  r.layers["enc 1"].experts[2]:force(ids)
+  r.layers["dec 1"].experts[3]:forbid(ids)
+  t.is(r:journal()[2].text, "forbid dec 1 3: tokens 0, 1, 2, 3, 4, 5, 250 more", "its place")
+  r:steps(1):wait()
+  local function share(label, e) return r.layers[label].load[e]:item() end
+  t.ok(share("enc 1", 2) > 1.2, "the inputs' tokens are forced: " .. share("enc 1", 2))
+  t.ok(share("dec 1", 3) < 0.5, "the outputs' are kept off: " .. share("dec 1", 3))
+  r:close()
+end
+
 -- ---- what is refused changes nothing ----
 
 do
