@@ -121,7 +121,6 @@ lua_sources += %D%/lab/alarms.lua
 lua_sources += %D%/lab/probe.lua
 lua_sources += %D%/lab/token_experts.lua
 lua_sources += %D%/lab/coactivation.lua
-lua_sources += %D%/lab/svg_heatmap.lua
 lua_sources += %D%/lab/subject.lua
 lua_sources += %D%/lab/specialization.lua
 lua_sources += %D%/lab/result.lua

@@ -150,11 +150,12 @@ local function heats(a)
     for _, v in ipairs(values[i]) do if v == v then high = math.max(high, v) end end
   end
   list[1] = {title = "loss without each expert, more than with it (nats a token)", rows = rows,
-             columns = result.numbers(most), values = values, low = 0, high = high, decimals = 3}
+             columns = result.numbers(most), values = values, least = 0, most = high,
+             format = "%.3f"}
   for _, layer in ipairs(#a.domains > 0 and a.layers or {}) do
     list[#list + 1] = {title = layer.label .. ": the same of each domain", rows = a.domains,
-                       columns = result.numbers(layer.E), values = layer.by:table(), low = 0,
-                       high = high, decimals = 3}
+                       columns = result.numbers(layer.E), values = layer.by:table(), least = 0,
+                       most = high, format = "%.3f"}
   end
   return list
 end

@@ -131,7 +131,7 @@ local function heats(r)
     list[i] = {title = layer.label .. ": how often two experts have a token together, by chance "
                  .. result.number(layer.chance, 2) .. " (lift)",
                rows = result.numbers(#values), columns = result.numbers(#values[1]),
-               values = values, low = 0, high = 2}
+               values = values, least = 0, most = 2}
   end
   return list
 end

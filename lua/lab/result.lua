@@ -3,8 +3,8 @@
 --     local kind = result.class("coactivation", "layers tokens", {text =, csv =, heat =})
 --     kind{layers = ..., tokens = ...}
 --       text(x) -> lines for people            csv(x, what) -> rows, the first the names of columns
---       heat(x) -> list of {title=, rows=, columns=, values=, low=, high=}: rows and columns are
---                  names, values[i][j] numbers
+--       heat(x) -> list of {title=, rows=, columns=, values=, least=, most=, format=}, as
+--                  svg.heatmap takes them
 --
 --  1. Names, texts of tokens and labels pass the sanitizer where they are printed, and are quoted
 --     where they are written to a file.
@@ -14,7 +14,7 @@ local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
 local lazy = require "switchyard.core.lazy"
 local show = lazy "switchyard.prompt.show"
-local svg = lazy "switchyard.lab.svg_heatmap"
+local svg = lazy "switchyard.lab.svg"
 local result = {}
 
 local SHADES = {" ", ".", ":", "+", "#", "@"} -- every terminal has them
@@ -72,12 +72,14 @@ local function shade(v, low, high)
   return SHADES[1 + math.floor(math.max(0, math.min(1, at)) * (#SHADES - 1) + 0.5)]
 end
 
+local function number_in(h, v) return v and v == v and (h.format or "%.2f"):format(v) or "-" end
+
 -- Of many columns the shades alone.
 local function bare_heat(h, widest)
   local lines = {}
   for i, name in ipairs(h.rows) do
     local cells = {}
-    for j = 1, #h.columns do cells[j] = shade(h.values[i][j], h.low, h.high):rep(2) end
+    for j = 1, #h.columns do cells[j] = shade(h.values[i][j], h.least, h.most):rep(2) end
     lines[i] = pad(name, widest) .. "  " .. table.concat(cells)
   end
   return lines
@@ -89,7 +91,7 @@ function result.heat(h)
   for i, name in ipairs(h.rows) do
     widest, texts[i] = math.max(widest, length(name)), {}
     for j = 1, #h.columns do
-      texts[i][j] = result.number(h.values[i][j], h.decimals or 2)
+      texts[i][j] = number_in(h, h.values[i][j])
       most = math.max(most, #texts[i][j], length(h.columns[j]))
     end
   end
@@ -104,7 +106,7 @@ function result.heat(h)
   for i, name in ipairs(h.rows) do
     local cells = {}
     for j, text in ipairs(texts[i]) do
-      cells[j] = pad(text, most, true) .. shade(h.values[i][j], h.low, h.high)
+      cells[j] = pad(text, most, true) .. shade(h.values[i][j], h.least, h.most)
     end
     lines[i + 2] = pad(name, widest) .. "  " .. table.concat(cells, " ")
   end
@@ -138,7 +140,7 @@ local function csv_text(rows)
 end
 
 local WRITERS = {csv = function(x, kind) return csv_text(kind.csv(x)) end,
-                 svg = function(x, kind) return kind.heat and svg.text(kind.heat(x)) end}
+                 svg = function(x, kind) return kind.heat and svg.heatmaps(kind.heat(x)) end}
 
 local function save(what, x, kind, path)
   if type(path) ~= "string" then

@@ -54,7 +54,7 @@ local function heats(r)
     for i = 1, #steps do values[l][i] = table_of[i][l] end
   end
   return {{title = ("share of a token's experts at step %d that it had before"):format(r.last),
-           rows = r.layers, columns = steps, values = values, low = 0, high = 1}}
+           rows = r.layers, columns = steps, values = values, least = 0, most = 1}}
 end
 
 local function text(r)

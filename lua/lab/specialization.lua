@@ -308,7 +308,7 @@ local function heats(r)
   for i, layer in ipairs(r.layers) do
     list[i] = {title = layer.label .. ": share of each domain at an expert by its share of all "
                  .. "(lift)", rows = r.domains, columns = result.numbers(#layer.experts),
-               values = layer.lift:table(), low = 0, high = 2}
+               values = layer.lift:table(), least = 0, most = 2}
   end
   return list
 end

@@ -276,9 +276,8 @@ local function draw_cell(out, x, y, v, scale, format)
     y + 15, ink, escaped(format:format(v)))
 end
 
---- svg.heatmap{title=, rows=labels, columns=labels, values={{...}, ...}, unit=, format="%.2f",
--- least=, most=} -> text: each cell with its value
-function svg.heatmap(o)
+-- One heatmap below y; returns where it ends at the right and at the bottom.
+local function draw_map(out, o, y)
   local numbers, wide = {}, 0
   local function add(v)
     if is_number(v) then numbers[#numbers + 1] = v end
@@ -290,24 +289,38 @@ function svg.heatmap(o)
     for j = 1, #o.columns do add(o.values[i] and o.values[i][j]) end
   end
   local scale = axis(numbers) or {at = function() return 0 end}
-  local left, out = 16 + 7 * wide, {}
-  put(out, '<defs><pattern id="none" width="6" height="6" patternUnits="userSpaceOnUse">'
-    .. '<path d="M0,6L6,0" stroke="#888"/></pattern></defs>')
+  local left, top = 16 + 7 * wide, y + TOP
   for j, column in ipairs(o.columns) do
-    text(out, left + (j - 0.5) * CELL_W, TOP - 4, "middle", column)
+    text(out, left + (j - 0.5) * CELL_W, top - 4, "middle", column)
   end
   for i, row in ipairs(o.rows) do
-    local y = TOP + (i - 1) * CELL_H
-    text(out, left - 6, y + 15, "end", row)
+    local at = top + (i - 1) * CELL_H
+    text(out, left - 6, at + 15, "end", row)
     for j = 1, #o.columns do
       local v = o.values[i] and o.values[i][j]
-      draw_cell(out, left + (j - 1) * CELL_W, y, v, scale, o.format or "%.2f")
+      draw_cell(out, left + (j - 1) * CELL_W, at, v, scale, o.format or "%.2f")
     end
   end
-  local bottom = TOP + #o.rows * CELL_H
+  local bottom = top + #o.rows * CELL_H
   if o.unit then text(out, left, bottom + 16, "start", o.unit) end
-  return whole(out, math.max(left + #o.columns * CELL_W + 12, 7 * #(o.title or "") + 24),
-    bottom + 26, o.title)
+  return math.max(left + #o.columns * CELL_W + 12, 7 * #(o.title or "") + 24), bottom + 26
+end
+
+--- svg.heatmap{title=, rows=labels, columns=labels, values={{...}, ...}, unit=, format="%.2f",
+-- least=, most=} -> text: each cell with its value
+function svg.heatmap(o) return svg.heatmaps{o} end
+
+--- svg.heatmaps{o, ...} -> text: several, one below the other
+function svg.heatmaps(list)
+  local out, width, y = {}, 0, 0
+  put(out, '<defs><pattern id="none" width="6" height="6" patternUnits="userSpaceOnUse">'
+    .. '<path d="M0,6L6,0" stroke="#888"/></pattern></defs>')
+  for i, o in ipairs(list) do
+    if i > 1 and o.title then text(out, 12, y + 18, "start", o.title, "t") end
+    local right, bottom = draw_map(out, o, y)
+    width, y = math.max(width, right), bottom
+  end
+  return whole(out, width, y, list[1].title)
 end
 
 return svg

@@ -17,6 +17,13 @@ done > text.txt
 # shellcheck source=tests/cli/catalogues.sh disable=SC2154  # whoever runs the tests sets srcdir
 . "$srcdir/tests/cli/catalogues.sh"
 
+# Two languages of one text.
+languages()
+{
+    mkdir -p languages && cp text.txt languages/one.txt &&
+        sed 's/the /der /g; s/and/und/g' text.txt > languages/two.txt
+}
+
 report() # report STATUS WHAT
 {
     count=$((count + 1))
@@ -37,6 +44,7 @@ for path in "$srcdir"/examples/*.lua; do
     switch) set -- text.txt 4 && wrong="text.txt x" ;;
     own_model) set -- text.txt 4 && wrong="text.txt x" ;;
     bakeoff) set -- 0.02 text.txt && wrong=x ;;
+    specialise) languages && set -- 0.02 languages && wrong=x ;;
     gshard) catalogues && set -- 3 de,fr locale && wrong=x ;;
     *)
         : > out
