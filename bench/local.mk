@@ -13,4 +13,4 @@ EXTRA_PROGRAMS += %D%/store
 EXTRA_PROGRAMS += %D%/panel
 EXTRA_PROGRAMS += %D%/screen
 %C%_screen_LDADD = -lutil
-EXTRA_DIST += %D%/routers.lua
+EXTRA_DIST += %D%/routers.lua %D%/trace.lua
