@@ -167,7 +167,8 @@ is(table.concat(texts, "; "),
 local gone = r:history "grad_norm.2"
 local sum, norm = 0, r:history "grad_norm":table()[gone.shape[1]][2]
 for _, name in ipairs(r:series()) do
-  if name:match "^grad_norm%.%a" and not name:match "%.experts%." and not name:match "%.router%." or
+  local part = name:match "%.experts%." or name:match "%.router[%._]"
+  if name:match "^grad_norm%.%a" and not part or
     name:match "^grad_norm%.%d+$" then
     sum = sum + r:history(name):table()[gone.shape[1]][2] ^ 2
   end
