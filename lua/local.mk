@@ -138,6 +138,10 @@ lua_sources += %D%/lab/lint_states.lua
 lua_sources += %D%/lab/lint.lua
 lua_sources += %D%/lab/saturation.lua
 lua_sources += %D%/lab/ablation.lua
+lua_sources += %D%/lab/lint_report.lua
+lua_sources += %D%/lab/lint_faults.lua
+lua_sources += %D%/lab/lint_sources.lua
+lua_sources += %D%/lab/lint_run.lua
 
 EXTRA_DIST += %D%/embed.sh $(lua_sources)
 CLEANFILES += src/bind/core/embedded_lua.c

@@ -170,6 +170,15 @@ function commands.trace(args)
   print(pens and text.painted(t, pens) or text.plain(t))
 end
 
+-- One line a fault with --json, else the report; status 1 where there is one.
+function commands.lint(args)
+  local words, o = parse("lint", args, {["--code"] = "flag"}, 1, 1, WHICH)
+  local list = require("switchyard.lab.lint").stored(words[1], o.code)
+  for _, f in ipairs(list) do engine.object(f:json()) end
+  if not engine.object(list:json()) then print(tostring(list)) end
+  if #list > 0 then os.exit(1) end
+end
+
 function commands.export(args)
   local words, o = parse("export", args, {["--code"] = "flag", ["--family"] = "text"}, 2, 2,
     "takes a run and a folder")

@@ -805,15 +805,17 @@ docs.entries = {
     .. "1), paper (those of its paper in the paper's convention, where they differ), causal, "
     .. "source, top_k (its own default, or nil) and varies (whether a token may have another "
     .. "number). ?name tells of one.", "routers()"},
-  {"lint", "lint(m, {data=, objective=, rows=, length=, lr=}) -> list",
-   "Which of the faults that have bitten public projects the mixtures of a model have, found by "
+  {"lint", "lint(m or r, {data=, objective=, rows=, length=, lr=}) -> list",
+   "Which of the faults that have bitten public projects the mixtures of a model have, or of a run "
+    .. "that goes on or is stored, whose data, rate, series and optimizer are looked at too; by "
     .. "numbers and not by names: a few tokens, of data or drawn by lot, go through training and "
     .. "evaluation, with and without what a fault would make a difference to, and losses and "
     .. "gradients are compared. Each finding has fault, layer, evidence (what was measured), cost "
     .. "(what it has cost where), advice (what to change) and what (a line); printed they are a "
     .. "report. The list is empty where nothing is found; what could not be looked at is said "
-    .. "with the reason (list.left). Nothing of the model changes. Errors: a model without "
-    .. "experts. Faults: " .. faults(),
+    .. "with the reason (list.left). Nothing of the model or run changes; a run goes on "
+    .. "meanwhile. Each training looks for some by itself after steps 1, 100 and 1,000 (lint = "
+    .. "false: not). Errors: a model without experts, a run that is closed. Faults: " .. faults(),
    "lint(m)", options = "lint"},
   {"lint.faults", "lint.faults() -> list",
    "All faults that lint looks for, as {fault=, what=, cost=, advice=}, printed by lines.",

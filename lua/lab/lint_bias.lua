@@ -84,7 +84,7 @@ function bias.evaluation(look, found, left)
   local m, list = look.m, {}
   for i, name in ipairs(m._state_names) do list[i] = m.states[name] end
   if #list == 0 then return left("there are no states") end
-  states.restoring(list, function(before)
+  look:changing(list, function(before)
     local s, why = look:eval()
     if not s then return left("%s", why) end
     for i, name in ipairs(m._state_names) do
@@ -102,7 +102,7 @@ local function after_update(look, s, x, i)
   local _, value = next_of(s, x.bias)
   if not value then return nil end
   local before, next_value = states.flat(x.experts), engine.clone(value)
-  return states.restoring({x.bias}, function(kept)
+  return look:changing({x.bias}, function(kept)
     engine.copy(x.bias, next_value)
     look:train()
     local after = states.flat(s.mixtures[i].experts)

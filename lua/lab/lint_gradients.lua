@@ -45,13 +45,13 @@ end
 
 --- router_untaught
 function gradients.untaught(look, found, left)
-  local s, why = look:train()
+  local s, why = look:learn()
   states.each(s, why, left, function(x) return x.E > 1 and #x.router > 0 end, function(x, i)
     if not learns_at_all(x) then return end
     if not x.leaf then return check_weights(x, found) end
-    look:train()
+    look:learn()
     local lm, experts, aux = states.largest(x.lm), states.largest(x.learns), auxiliary(s, i)
-    if experts == 0 and x.has_experts then return end -- nothing is learned at all: experts_still
+    if experts == 0 and #x.of_experts > 0 then return end -- of experts_still
     local before = states.flat(x.gates)
     local text = ("at the logits of %d tokens the language model's loss has gradients up to %.2g, "
       .. "auxiliary losses up to %.2g; in the experts %.2g"):format(x.N, lm, aux, experts)
@@ -65,7 +65,7 @@ end
 
 --- loss_not_finite
 function gradients.finite(look, found, left)
-  local s, why = look:train(states.favoured)
+  local s, why = look:learn(states.favoured)
   if not s then return left("%s", why) end
   for _, loss in ipairs(s.losses) do
     for i, g in pairs(loss.grads) do
@@ -90,8 +90,8 @@ end
 
 --- experts_still
 function gradients.still(look, found, left)
-  local s, why = look:train()
-  states.each(s, why, left, function(x) return x.has_experts end, function(x)
+  local s, why = look:learn()
+  states.each(s, why, left, function(x) return #x.of_experts > 0 end, function(x)
     local n = states.counts(x, tensor(states.placed(x), {dtype = "i32"}))
     local learns, still, tokens = x.learns and states.flat(x.learns) or {}, {}, 0
     for e = 1, x.E do
@@ -132,14 +132,14 @@ end
 function gradients.too_fast(look, found, left)
   local lr = look.lr
   if not lr then return left("no learning rate is known: lint(m, {lr = ...})") end
-  local s, why = look:train()
+  local s, why = look:learn()
   if not s then return left("%s", why) end
   local list, tensors = moved_of(s)
   local before = {}
   for i, x in ipairs(s.mixtures) do before[i] = states.flat(x.experts) end
-  states.restoring(tensors, function()
+  look:changing(tensors, function()
     step_all(list, lr)
-    look:train()
+    look:learn()
     for i, x in ipairs(s.mixtures) do
       local share = states.changed(before[i], states.flat(x.experts), #before[i] // x.N)
       if x.leaf and x.E > x.K and share > FAR then

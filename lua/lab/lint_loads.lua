@@ -1,6 +1,7 @@
 -- What a linter sees of loads and capacity.  Checks of lua/lab/lint.lua.
 
 local capacity = require "switchyard.model.capacity"
+local run = require "switchyard.lab.lint_run"
 local states = require "switchyard.lab.lint_states"
 
 local loads = {}
@@ -31,6 +32,22 @@ end
 
 local function enough(x, sum) return sum >= ENOUGH * x.E end
 
+-- Of a run by its own loads; true: they say it.
+local function dead_in_series(look, x, found)
+  local dead, rows = run.dead_of(look, x.place)
+  if not dead then return false end
+  local mask = look.m.inputs["mask." .. x.place]
+  local off, list = mask and mask:table() or {}, {}
+  for _, e in ipairs(dead) do
+    if (off[e] or 0) == 0 then list[#list + 1] = e end
+  end
+  if #list > 0 then
+    found(x, "experts %s had under 1%% of a fair share in each of the last %d steps",
+      table.concat(list, ", "), rows)
+  end
+  return true
+end
+
 --- dead
 function loads.dead(look, found, left)
   if look.steps < SETTLED then
@@ -38,6 +55,7 @@ function loads.dead(look, found, left)
   end
   local s, why = look:train()
   states.each(s, why, left, chooses, function(x)
+    if x.place and dead_in_series(look, x, found) then return end
     local n, sum = states.counts(x, x.experts)
     local dead = {}
     for e, c in ipairs(n) do

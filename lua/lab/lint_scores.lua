@@ -192,16 +192,16 @@ function scores.future(look, found, left)
   for i, x in ipairs(s.mixtures) do
     before[i] = {experts = states.flat(x.experts), gates = states.flat(x.gates)}
   end
-  local ids = engine.clone(s.fields.tokens)
-  change_last(s, look.m.cfg.vocab)
-  look:written()
+  look:changing({s.fields.tokens}, function()
+    change_last(s, look.m.cfg.vocab)
+    look:written()
+  end)
   states.each(s, why, left, is_causal, function(x, i)
     local n, first = earlier(x, before[i])
     if n == 0 then return end
     found(x, "another last token of a row of %d changes %d choices of tokens before it, first that "
       .. "of token %d", x.T, n, first)
   end)
-  engine.copy(s.fields.tokens, ids)
 end
 
 return scores

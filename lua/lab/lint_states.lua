@@ -26,11 +26,13 @@ function states.leaning(_, n, e) return e == (n % 4 == 0 and 2 or 1) and HIGH or
 function states.lowered() return -25 end
 
 --- Uneven, of no order, another for each number i: logits some units apart.
+local mixed = {}
 function states.mixed(i)
-  return function(x, n, e)
+  mixed[i] = mixed[i] or function(x, n, e)
     local a = math.sin(12.9898 * n + 78.233 * e + 37.719 * i + 9.17 * (x.layer or 0)) * 43758.5453
     return 2 * (a - math.floor(a)) + i * ((e + (x.layer or 0)) % 3) * 0.7
   end
+  return mixed[i]
 end
 
 -- ---- reading ----

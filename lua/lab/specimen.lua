@@ -10,11 +10,15 @@
 --         plus (N,C)   padding (N) bool    all but experts, gates and placed may be nil
 --         lm (N,W): gradient of the language model's loss at the logits, or nil: none flows
 --         learns (E): largest gradient of that loss in each expert's parameters, or nil
---         router: of its parameters {name=, param=, frozen=, grad=, largest= or nil} each
+--         of_experts, router: of its parameters {name=, param=, frozen=, grad=, largest= or nil}
 --     s.losses[i]     {name=, layer=, of=, value=, weighed=, grads = {i = (N,W) of mixture i},
 --                     weights = its largest gradient in a router's parameters, or nil}
 --     s.updates[i]    {state=, value=}: what a step would make of a state
---     s.loss          the language model's loss    s.logits (N,V), with logits = true
+--     s.loss          the language model's loss, with loss = true or gradients = "all"
+--     s.logits (N,V)  with logits = true
+--
+-- gradients = "all": those at x.lm, learns, router; with "losses" those of the auxiliary losses
+-- alone, "none": neither; what nobody asks for is not computed.
 --
 --  1. Nothing of the model or its run changes: no state is updated, no optimizer runs, and a run
 --     that goes on is parked between two steps while a specimen runs.
@@ -32,7 +36,8 @@ Specimen.__index = Specimen
 local SPEC = {
   {"rows", "integer", 4, 1}, {"length", "integer", nil, 1}, {"data", "any"}, {"by", "any"},
   {"mode", "string", "train"}, {"accumulate", "integer", 1, 1}, {"seed", "integer", 1},
-  {"as_written", "boolean", false}, {"gradients", "boolean", true}, {"logits", "boolean", false},
+  {"as_written", "boolean", false}, {"logits", "boolean", false}, {"loss", "boolean", false},
+  {"gradients", "string", "none", choices = {"none", "losses", "all"}},
   {"precision", "string", "fp32"},
 }
 
@@ -51,9 +56,12 @@ local function nudged(s, raw)
   return raw + leaf
 end
 
+local function place_of(d) return d.layer and d.model:_place(d.layer, d.mixture.name) end
+
 local function meet(s, ctx, r)
   local d, places = nn.description(), r.places
-  local x = {layer = d.layer, mixture = d.mixture.name, E = ctx.E, K = ctx.K, N = ctx.N, T = ctx.T,
+  local x = {layer = d.layer, mixture = d.mixture.name, place = place_of(d),
+             E = ctx.E, K = ctx.K, N = ctx.N, T = ctx.T,
              label = label_of(d.model, d.layer, d.mixture.name), side = d.side,
              options = ctx._given, name = ctx._router.name, leaf = s.waiting,
              W = s.waiting and s.waiting.shape[2], slots = places and places.slots,
@@ -92,36 +100,35 @@ end
 local function largest_of(g) return g:abs():max() end
 
 -- What belongs to a mixture, of the model's parameters.
-local function params_of(s, x)
-  local router, experts = {}, {}
+local function find_params(s, x)
+  x.router, x.of_experts = {}, {}
   for i, info in ipairs(s.m._info) do
     if info.layer == x.layer and info.mixture == x.mixture and info.side == x.side then
-      if info.role == "router" then router[#router + 1] = i
-      elseif info.experts == x.E then experts[#experts + 1] = i end
+      local p = {name = info.name, param = s.m.params[i], frozen = info.frozen}
+      if info.role == "router" then table.insert(x.router, p)
+      elseif info.experts == x.E then table.insert(x.of_experts, p) end
     end
   end
-  return router, experts
+end
+
+-- Wanted of a mixture: pairs of a leaf and what takes its gradient.
+local function want_all(x, want)
+  if x.leaf then want(x.leaf, function(g) x.lm = g end) end
+  for _, p in ipairs(x.router) do
+    want(p.param, function(g) p.largest, p.grad = largest_of(g), g end)
+  end
+  for _, p in ipairs(x.of_experts) do
+    want(p.param, function(g)
+      local each = g:abs():view(x.E, -1):max(-1)
+      x.learns = x.learns and x.learns:maximum(each) or each
+    end)
+  end
 end
 
 local function of_language_model(s)
   local list, put = {}, {}
-  local function want(t, f) list[#list + 1], put[#put + 1] = t, f end
   for _, x in ipairs(s.mixtures) do
-    local router, experts = params_of(s, x)
-    x.router = {}
-    if x.leaf then want(x.leaf, function(g) x.lm = g end) end
-    for _, i in ipairs(router) do
-      local p = {name = s.m._info[i].name, param = s.m.params[i], frozen = s.m._info[i].frozen}
-      x.router[#x.router + 1] = p
-      want(s.m.params[i], function(g) p.largest, p.grad = largest_of(g), g end)
-    end
-    for _, i in ipairs(experts) do
-      want(s.m.params[i], function(g)
-        local each = g:abs():view(x.E, -1):max(-1)
-        x.learns = x.learns and x.learns:maximum(each) or each
-      end)
-    end
-    x.has_experts = #experts > 0
+    want_all(x, function(t, f) list[#list + 1], put[#put + 1] = t, f end)
   end
   for i, g in ipairs(gradients(s.loss, list)) do
     if g then put[i](g) end
@@ -158,13 +165,16 @@ local OUTPUTS = {"experts", "gates", "placed", "pos", "logits", "scores", "plus"
                  "counted", "lm", "learns"}
 
 local function outputs_of(s)
-  local list = {s.loss, s.logits}
+  local list = {}
   local function add(t) list[#list + 1] = t end
+  for _, name in ipairs {"loss", "logits"} do
+    if s[name] then add(s[name]) end
+  end
   for _, x in ipairs(s.mixtures) do
     for _, name in ipairs(OUTPUTS) do
       if type(x[name]) == "userdata" then add(x[name]) end
     end
-    for _, p in ipairs(x.router or {}) do
+    for _, p in ipairs(x.router) do
       if p.largest then add(p.largest) add(p.grad) end
     end
   end
@@ -182,13 +192,19 @@ end
 
 local GIVEN = {inputs = true, documents = true, input_documents = true}
 
+-- m._recorded: where a run that records its routing finds it, which is not here.
 local function record(s, kind, finish)
   local o, m = s.o, s.m
-  return m:_record({mode = o.mode, kind = kind, data = o.data, objectives = o.by,
+  local kept = m._recorded
+  m._recorded = nil
+  local good, d = pcall(m._record, m, {mode = o.mode, kind = kind, data = o.data, objectives = o.by,
     given = not o.data and GIVEN or nil, as_written = o.as_written, precision = o.precision,
     accumulate = o.accumulate, carried = s.carried, totals = s.totals, ends = {},
     input_context = m:_inputs(), probe = function(ctx, r) meet(s, ctx, r) end,
     watch = watcher(s)}, o.rows, o.length, finish)
+  m._recorded = kept
+  if not good then error(d, 0) end
+  return d
 end
 
 local function fresh(m, o)
@@ -212,11 +228,10 @@ function specimen.new(m, spec)
   s.d = record(s, "begin", function(d)
     if s.o.data and nn._pads_of(s.o.data, s.o.by) then local _ = d.batch.documents end
     if s.o.logits then s.logits = Model.logits_of(d.result) end
-    s.loss = Model.loss_of(d)
-    if s.o.gradients then
-      of_language_model(s)
-      of_losses(s)
-    end
+    if s.o.loss or s.o.gradients == "all" then s.loss = Model.loss_of(d) end
+    for _, x in ipairs(s.mixtures) do find_params(s, x) end
+    if s.o.gradients == "all" then of_language_model(s) end
+    if s.o.gradients ~= "none" then of_losses(s) end
   end)
   s.fields = s.d.fields
   s.program = engine.program(s.d.graph, outputs_of(s))
@@ -286,6 +301,14 @@ local function put_nudges(s, f)
   end
 end
 
+-- What surgery has disabled takes part: it is the router that is looked at.
+local function write_inputs(s, d)
+  s.m:_write_inputs(d)
+  for name, t in pairs(d.inputs) do
+    if name:find "^mask%." then t:fill(0) end
+  end
+end
+
 -- Of all micro-batches of a step that are alike.
 local function count(s, seed, f)
   local c = s.counter
@@ -293,20 +316,26 @@ local function count(s, seed, f)
     if s.fields[name] then engine.copy(t, s.fields[name]) end
   end
   put_nudges(c, f)
-  s.m:_write_inputs(c.d)
+  write_inputs(s, c.d)
   for i = 0, s.o.accumulate - 1 do
     engine.put(c.micro, {i})
     c.program:run(seed, 0)
   end
 end
 
---- s:run{nudge=, seed=, step=}: once through; step: of schedules, default: that of the model.
+--- s:run{nudge=, seed=, step=, version=}: once through, or not at all where the last time was the
+-- same, as version says; step: of schedules, default: that of the model.
 function Specimen:run(given)
-  local o = given or {}
+  local o, last = given or {}, self.last
+  if last and o.version and last.version == o.version and last.nudge == o.nudge
+    and last.seed == o.seed and last.step == o.step then
+    return self
+  end
+  self.last = o
   self.m:_quietly(function()
     put_nudges(self, o.nudge)
     if self.counter then count(self, o.seed or 0, o.nudge) end
-    self.m:_write_inputs(self.d)
+    write_inputs(self, self.d)
     if o.step and self.d.step then engine.put(self.d.step, {o.step}) end
     self.program:run(o.seed or 0, 0)
   end)

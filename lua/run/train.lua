@@ -10,6 +10,7 @@
 
 local engine = require "switchyard.engine"
 local lazy = require "switchyard.core.lazy"
+local lint = lazy "switchyard.lab.lint"
 local directory = lazy "switchyard.run.directory"
 local objective = require "switchyard.model.objective"
 local options = require "switchyard.core.options"
@@ -70,6 +71,8 @@ local ROWS = {
    .. "trace.L: the expert that weighs most in each token); 0: never; fixed for the run"},
   {"trace_text", "string", nil, help = "of trace_every; default: the first 96 tokens of the "
     .. "validation text, or as many as the context has"},
+  {"lint", "boolean", true, help = "look for faults of the router after steps 1, 100 and 1,000 "
+    .. "(lint); a line where one is found"},
   {"paused", "boolean", false, help = "wait for r:resume() before the first step"},
   objective.row("next", "what is learned, by name, {name, OPTION = value} or shares of the rows, "
     .. "{next = 0.5, fim = 0.5}; fixed for the run. "),
@@ -235,6 +238,7 @@ local function start(m, d, given, folder)
   local r = make(m, d, o)
   m.tokenizer, m._assumed = tok, nil
   if o.save then Run._make_directory(r, "train", {folder = folder}) end
+  if o.lint then lint.watch(r) end
   launch(r, o)
   say_ignored(r, given)
   return r

@@ -460,6 +460,11 @@ const struct sy_command sy_commands[] = {
      "  --json           as an object\n"
      "  --code           as of resume",
      NULL},
+    {"lint", "RUN", "look for faults of the router at a run's newest checkpoint",
+     "Status 1 where there are any.\n\n"
+     "  --json           one object a fault, and one of the whole at the end\n"
+     "  --code           as of resume",
+     NULL},
     {"export", "RUN DIR", "write the model of a run's newest checkpoint as a folder",
      "  --family NAME    as transformers' llama, qwen3, qwen3_moe or glm4_moe, or not\n"
      "                   at all\n"

@@ -289,15 +289,35 @@ const char *sy_params_name(const struct sy_params *ps, const struct sy_tensor *x
     return NULL;
 }
 
+/* Of slot i what belongs to one expert (-1: to all), *n floats; borrowed. */
+static float *kept_part(const struct sy_params *ps, int param, int i, int64_t expert, int64_t *n)
+{
+    const struct sy_slot *s = sy_params_slot(ps, param, i);
+    int64_t experts = ps->list[param].experts;
+    bool part = expert >= 0 && experts > 0;
+    *n = part ? s->count / experts : s->count;
+    return ps->kept + s->offset + (part ? expert * *n : 0);
+}
+
 void sy_params_forget(struct sy_params *ps, int param, int64_t expert)
 {
-    int64_t experts = ps->list[param].experts;
     for (int i = 0; i < ps->nslots; i++) {
-        const struct sy_slot *s = sy_params_slot(ps, param, i);
-        bool part = expert >= 0 && experts > 0;
-        int64_t n = part ? s->count / experts : s->count;
-        memset(ps->kept + s->offset + (part ? expert * n : 0), 0, (size_t)n * sizeof(float));
+        int64_t n;
+        float *kept = kept_part(ps, param, i, expert, &n);
+        memset(kept, 0, (size_t)n * sizeof *kept);
     }
+}
+
+double sy_params_kept(const struct sy_params *ps, int param, int64_t expert)
+{
+    double most = 0;
+    for (int i = 0; i < ps->nslots; i++) {
+        int64_t n;
+        const float *kept = kept_part(ps, param, i, expert, &n);
+        for (int64_t k = 0; k < n; k++)
+            most = fmax(most, fabs(kept[k]));
+    }
+    return most;
 }
 
 static bool is_of(const struct sy_params *ps, const struct sy_chunk *c, const char *prefix,

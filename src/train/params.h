@@ -131,6 +131,8 @@ static inline const struct sy_slot *sy_params_slot(const struct sy_params *ps, i
 }
 /* Zero what the optimizer keeps of a parameter, or of one expert of it (-1: all). */
 void sy_params_forget(struct sy_params *ps, int param, int64_t expert);
+/* The largest magnitude of it; 0: it keeps nothing, or has learned nothing of it. */
+double sy_params_kept(const struct sy_params *ps, int param, int64_t expert);
 
 /* Other states in place of these.  -1: MEMORY, and they stay. */
 int sy_params_set_states(struct sy_params *ps, struct sy_tensor *const *states, int n,

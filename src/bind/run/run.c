@@ -470,6 +470,25 @@ static int find_param(const struct sy_params *ps, const char *name)
     return i;
 }
 
+/* run:kept(name) -> list: of each expert of a parameter the largest magnitude that the optimizer
+ * keeps (the caller holds the run); nil: this optimizer keeps nothing */
+static int run_kept(lua_State *L)
+{
+    struct sy_params *ps = sy_trainer_params(check_run(L)->trainer);
+    int i = find_param(ps, luaL_checkstring(L, 2));
+    if (i < 0)
+        return lsy_error(L, "run: no such parameter: %s", lua_tostring(L, 2));
+    if (!ps->nslots)
+        return 0;
+    const int64_t experts = ps->list[i].experts ? ps->list[i].experts : 1;
+    lua_createtable(L, (int)experts, 0);
+    for (int64_t e = 0; e < experts; e++) {
+        lua_pushnumber(L, sy_params_kept(ps, i, e));
+        lua_rawseti(L, -2, e + 1);
+    }
+    return 1;
+}
+
 /* run:forget(name, expert): zero what the optimizer keeps of a parameter, or of one expert
  * of it */
 static int run_forget(lua_State *L)
@@ -627,6 +646,7 @@ static const luaL_Reg run_methods[] = {
     {"watch", run_watch},           {"want_rewind", run_want_rewind},
     {"settle", run_settle},         {"profile", run_profile},     {"forget", run_forget},
     {"states", run_states},
+    {"kept", run_kept},
     {"swap", run_swap},             {"blend", run_blend},
     {"state_bytes", run_state_bytes}, {"optimizer", run_optimizer}, {NULL, NULL}};
 static const luaL_Reg functions[] = {{"trainer", l_trainer},
