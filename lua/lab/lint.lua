@@ -130,8 +130,9 @@ local function examine(look, rows)
                          advice = row.advice})
     end
     local function leave(...) left[#left + 1] = {id = row.id, why = string.format(...)} end
-    local check = check_of(row)
-    check(look, found, leave)
+    local good, why = pcall(check_of(row), look, found, leave)
+    if not good and tostring(why):find "interrupted$" then error(why, 0) end
+    if not good then leave("%s", (tostring(why):gsub("\n.*", ""))) end
   end
   list.looked, list.left = #rows - #left, report.reasons(left)
   if look.unread then
@@ -160,9 +161,9 @@ local function of_run(look, r)
   function look.kept_of(name) return live:_quietly(h.kept, h, name) end
 end
 
--- Of a run's data what can be read again.
-local function data_of(s)
-  local good, d = pcall(sources.data, s)
+-- The data of a run, or nil, and why that of a stored one cannot be read.
+local function data_of(x)
+  local good, d = pcall(subject.data, "lint", x)
   return good and d or nil, not good and tostring(d):gsub("\n.*", "") or nil
 end
 
@@ -201,8 +202,8 @@ end
 
 local function look_at(m, x, o)
   local rows, length = size_of(m, o)
-  local d, unread = o.data or subject.data(x), nil
-  if not d and getmetatable(x) == Stored then d, unread = data_of(x) end
+  local d, unread = o.data, nil
+  if not d then d, unread = data_of(x) end
   local look = setmetatable({m = m, rows = rows, length = length, data = d,
     by = objective_of(m, x, o, d), lr = o.lr, precision = "fp32", steps = steps_of(m, x), kept = {},
     version = 1, places = places_of(m), unread = unread}, Look)

@@ -31,13 +31,14 @@ local function told(found, what, reported, real, n)
 end
 
 -- What the run's own program says, beside what the model's does.
-local function of_the_run(look, found)
+local function of_the_run(look, found, left)
   local h, m, d = look.run._h, look.run._m, look.data
   local good, reported, own = pcall(m._quietly, m, function()
     return h:eval(1), m:loss(d, {batches = 1, context = h:get "context"})
   end)
+  if not good then return left("%s", (tostring(reported):gsub("\n.*", ""))) end
   local near = look.precision == "bf16" and BF16 or SAME
-  if not good or math.abs(reported - own) <= near * math.max(1, math.abs(own)) then return end
+  if math.abs(reported - own) <= near * math.max(1, math.abs(own)) then return end
   found(nil, "r:eval(1) is %.6f, and the model's loss on the same windows %.6f: %+.3g of something "
     .. "else", reported, own, reported - own)
 end
@@ -52,7 +53,7 @@ function run.validation(look, found, left)
   if math.abs(reported - real) > SAME * math.max(1, real) then
     return told(found, "the evaluation's loss", reported, real, n)
   end
-  if look.run and look.data then of_the_run(look, found) end
+  if look.run and look.data then of_the_run(look, found, left) end
 end
 
 -- ---- what the optimizer keeps ----

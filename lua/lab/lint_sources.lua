@@ -1,5 +1,5 @@
--- What a linter reads of a run beside its model: the last rows of its series, its data, and what
--- the optimizer of a stored one keeps.
+-- What a linter reads of a run beside its model: the last rows of its series, and what the
+-- optimizer of a stored one keeps.
 
 local reconstruct = require "switchyard.run.reconstruct"
 local directory = require "switchyard.run.directory"
@@ -21,11 +21,6 @@ local function optimizer_of(s)
   local config = directory.read("lint", s._store)
   local from = reconstruct.base(s._store:path(), config)
   return from and tensor.load(from .. "/optimizer.safetensors") or {}
-end
-
---- The data set of a stored run; raises.
-function sources.data(s)
-  return directory.data("lint", s._store:path(), (directory.read("lint", s._store)))
 end
 
 local kept = setmetatable({}, {__mode = "k"})

@@ -56,7 +56,8 @@ for _, router in ipairs(own) do
   for seed = 1, ELSEWHERE[router.name] and 0 or fast and 1 or 3 do
     local list = lint(small.moe {layers = 2, vocab = 64, seed = seed, router = router.name,
                                  top_k = ONE[router.name] and 1 or 2})
-    t.ok(#list == 0, ("%s, seed %d: nothing is found"):format(router.name, seed), tostring(list))
+    t.ok(#list == 0 and not tostring(list):find "attempt to",
+      ("%s, seed %d: nothing is found"):format(router.name, seed), tostring(list))
   end
 end
 
