@@ -12,6 +12,7 @@ local enum = require "switchyard.core.enum"
 local hooks = require "switchyard.run.hooks"
 local json = require "switchyard.core.json"
 local lazy = require "switchyard.core.lazy"
+local directory = lazy "switchyard.run.directory"
 local reconstruct = lazy "switchyard.run.reconstruct"
 local resume = lazy "switchyard.run.resume"
 local spec = require "switchyard.lab.bakeoff_spec"
@@ -95,6 +96,7 @@ end
 
 -- ---- where it stands ----
 
+-- The store of a run's directory; nil, why, code.
 local function open(path)
   local at, name = path:match "^(.*)/([^/]+)$"
   return engine.store_open(name, {dir = at})
@@ -131,11 +133,9 @@ end
 --- "over", "begun", or nil: there is none.  Raises where it is another's.
 function run.state(s, e, seed, at)
   local path = at .. "/" .. run.name(e, seed)
-  local store, why, code = open(path)
-  if not store then
-    if code == "NOTFOUND" then return nil end
-    fail("%s", engine.clean(why))
-  end
+  if not directory.taken(run.name(e, seed), at) then return nil end
+  local store, why = open(path)
+  if not store then fail("%s", engine.clean(why)) end
   local close <close> = setmetatable({}, {__close = function() store:close() end})
   local info = assert(store:info())
   check_is(path, info, e, seed, s)

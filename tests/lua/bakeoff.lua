@@ -327,6 +327,15 @@ out, status = t.child(("bakeoff '%s'"):format(FILE))
 t.ok(status == 1 and out:find "returned nil", "a file that returns nothing", out)
 t.is(select(2, t.child "bakeoff"), 2, "no file: 2")
 
+-- ---- at the prompt ----
+
+local LINES = t.write(t.scratch "lines.txt", ("dofile %q\nprint(#b.records)\n"):format(
+  t.write(t.scratch "typed.lua", t.read(SCRIPT):gsub("arg%[1%]", '"typed"')
+    :gsub("b:save%(arg%[2%]%)", ""))))
+out = t.child(("--plain -i < '%s'"):format(LINES))
+t.ok(out:find "\n5\n" and not out:find "there is no",
+  "nothing is said of runs that are not there yet", out)
+
 -- ---- interrupted ----
 
 out, status = child("stopped", t.scratch "stopped.csv", "timeout -s INT 1")
