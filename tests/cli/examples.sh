@@ -40,6 +40,7 @@ for path in "$srcdir"/examples/*.lua; do
     case $name in
     demo) set -- text.txt 1 && wrong="text.txt x" ;;
     shakespeare) set -- text.txt both 4 && wrong="text.txt moe x" ;;
+    balance) set -- 8 && wrong=x ;;
     synthetic | router) set -- 8 && wrong=x ;;
     switch) set -- text.txt 4 && wrong="text.txt x" ;;
     own_model) set -- text.txt 4 && wrong="text.txt x" ;;
