@@ -5,9 +5,10 @@
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
+local lazy = require "switchyard.core.lazy"
 local options = require "switchyard.core.options"
 local parts = require "switchyard.run.expert_parts"
-local routing = require "switchyard.model.routing"
+local routing = lazy "switchyard.model.routing"
 local rules = require "switchyard.model.token_rules"
 
 local verbs = {}

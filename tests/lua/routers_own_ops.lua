@@ -420,7 +420,7 @@ end
 
 local function allocates(what, more)
   local r = train(moe(more), d, {steps = 160, batch = 2, eval_every = 20, eval_batches = 2,
-                                 save = false, paused = true}) -- a store has a thread of its own
+                                 save = false, lint = false, paused = true}) -- a store has a thread
   local at = {}
   every(r, 10, function(self) at[self.step] = tensor.memory().allocations end)
   r:resume():wait()
