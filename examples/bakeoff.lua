@@ -109,6 +109,6 @@ b = bakeoff{
   train = {batch = batch, lr = 3e-3, min_lr = 1e-4, schedule = "wsd", decay = 0.2,
            sampling = "epoch"},
 }
-b:table()
+print(b:table())
 local saved, why = b:save("bakeoff.md", "bakeoff.svg", "bakeoff.csv")
 print(saved or why)

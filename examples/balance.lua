@@ -50,7 +50,7 @@ end
 b = bakeoff{name = ("balance-%d"):format(STEPS), routers = entrants, data = d, model = SHAPE,
             train = {batch = BATCH, lr = 5e-3}, seeds = 2, baselines = false, controls = false,
             budget = {tokens = STEPS * BATCH * SHAPE.context}, points = 10, eval_batches = 5}
-b:table()
+print(b:table())
 print(("entropy of the text: %.3f nats a token"):format(d.entropy))
 print(b:save("balance.md", "balance.svg"))
 

@@ -138,7 +138,7 @@ function commands.bakeoff(args)
     error(("bakeoff: %s has made its bake-off itself: only --save has an effect"):format(words[1]),
       0)
   end
-  b:table()
+  print(b:table())
   if #paths > 0 then assert(b:save(table.unpack(paths))) end
 end
 

@@ -301,14 +301,14 @@ docs.entries = {
     .. "will take; then one run after another has the machine, in the folder NAME where runs are "
     .. "kept, and the panel draws them all. The call lasts as long as they do. Ctrl-C pauses it; "
     .. "the same call goes on, also after the process was killed, and when all is over it only "
-    .. "reads. b:table() prints loss, cost, ratios at equal loss and balance; b:save \"b.md\" "
+    .. "reads. b:table() has loss, cost, ratios at equal loss and balance; b:save \"b.md\" "
     .. "\"b.svg\" writes them. Errors: an unknown router, no data, a budget that is not one or "
     .. "that is too small for a step, a folder that holds another's, whatever train and model.moe "
     .. "refuse.",
    nil, options = "bakeoff"},
   {"bakeoff:table", "b:table() -> rows",
-   "Print the tables of a bake-off as wide as the terminal, and return the rows: entrant, kind, "
-    .. "total and active parameters, steps, flops, seconds, tok_s, loss (nats a token of the "
+   "Rows of a bake-off, which print as its tables, as wide as the terminal: entrant, kind, total "
+    .. "and active parameters, steps, flops, seconds, tok_s, loss (nats a token of the "
     .. "validation part at the end, without auxiliary losses, mean of the seeds), deviation, best, "
     .. "curve (the means at each evaluation: step, tokens, flops, seconds, loss, low, high), "
     .. "ratios (at b.levels, three losses of dense-active: what it needs for them by what the "

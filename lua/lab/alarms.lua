@@ -13,6 +13,7 @@
 --  4. The list is exchanged, never changed: an action may add and remove alarms.
 --  5. An error in an alarm is one line that says how to take it away; the run goes on.
 
+local acting = require "switchyard.core.acting"
 local acts = require "switchyard.lab.alarm_actions"
 local engine = require "switchyard.engine"
 local fields = require "switchyard.core.fields"
@@ -147,6 +148,15 @@ local function failed(a, what, why)
   a.run._h:note("hook", tell(a.run, "hook", text))
 end
 
+local WHO_MOST = 47 -- bytes (struct sy_journal_entry)
+
+-- f(...), whose entries of the journal are this alarm's.
+local function as_alarm(a, f, ...)
+  local who = "alarm " .. a.name
+  if #who > WHO_MOST then who = who:sub(1, WHO_MOST):gsub("[\xC0-\xFF][\x80-\xBF]*$", "") end
+  return acting.as(who, f, ...)
+end
+
 -- What begins at step + 1 and is as it was before the condition's steps.
 local function target(a, given)
   local r, before = a.run, a.last - a._span
@@ -179,7 +189,7 @@ local function begin_rewind(a, given, from)
     return failed(a, "rewind", ("it has rewound the run %d times already"):format(REWINDS))
   end
   a._rewinds = a._rewinds + 1
-  rawset(r, "_rewind_act", function() do_rewind(a, given, from) end)
+  rawset(r, "_rewind_act", function() as_alarm(a, do_rewind, a, given, from) end)
   r._h:want_rewind()
 end
 
@@ -196,7 +206,7 @@ function go_on(a, from)
   return stays
 end
 
-local function fire(a, step, text, span)
+local function act_now(a, step, text, span)
   local r, rings = a.run, false
   a.fired, a.last, a.text, a._span = a.fired + 1, step, text, span
   for _, x in ipairs(a._actions) do rings = rings or x.row.name == "bell" end
@@ -206,6 +216,8 @@ local function fire(a, step, text, span)
   go_on(a, 1)
   rawset(r, "_in_hook", false)
 end
+
+local function fire(a, ...) as_alarm(a, act_now, a, ...) end
 
 -- Alarms of words, at a border where one of the trainer's began or ended.
 local function border(r, step)

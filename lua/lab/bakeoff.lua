@@ -40,11 +40,11 @@ local Class = fields.class("bake-off", methods, "name dir rows levels records", 
 end)
 Class.__tostring = function(b) return text.shown(b, engine.columns() - 1) end
 
---- b:table() -> rows: prints the tables; a row has entrant, loss, deviation, best, steps, seconds,
--- ratios ...
+--- b:table() -> rows, which print as the tables; a row has entrant, loss, deviation, best, steps,
+-- seconds, ratios ...
 function methods:table()
-  print(text.shown(self, engine.columns() - 1))
-  return self.rows
+  local b, rows = self, {table.unpack(self.rows)}
+  return setmetatable(rows, {__tostring = function() return tostring(b) end})
 end
 
 local WRITERS = {md = text.markdown, csv = text.csv, svg = text.svg}

@@ -218,11 +218,14 @@ do -- errors
     {set = {lr = 5e-4}}}})
   r:resume():wait()
   is(("%d %s %g"):format(r.step, r.state, r.lr), "200 done 0.0005", "an error, and the run goes on")
-  local told = {}
+  local told, who = {}, {}
   for _, e in ipairs(r:journal()) do
     if e.kind == "hook" then told[#told + 1] = e.text end
+    who[e.kind] = e.who
   end
   is(#told, 2, "each is told once")
+  ok((who.set or ""):find("alarm ", 1, true) and #who.set <= 47 and who.alarm == who.set,
+    "the journal says which alarm set what", tostring(who.set))
   ok(told[1]:find("oops", 1, true) and told[1]:find(('alarms("%s")[1]:remove()'):format(r.name), 1,
     true), "which alarm, and how it is taken away", told[1])
   r:close()

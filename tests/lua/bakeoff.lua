@@ -162,9 +162,9 @@ local table_text = t.read(md)
 t.ok(table_text:find(("| switch       |"), 1, true)
   and table_text:find(("%.4f"):format(row.switch.loss), 1, true), "Markdown has the table",
   table_text)
-local shown, returned = printed(b.table, b)
-t.ok(shown:find(("%.4f"):format(row.hash.loss), 1, true) and rawequal(returned, b.rows),
-  "b:table() prints it and returns the rows")
+local shown = tostring(b:table())
+t.ok(shown:find(("%.4f"):format(row.hash.loss), 1, true) and b:table()[1].loss == b.rows[1].loss,
+  "b:table() is the rows, and prints as the tables")
 for line in shown:gmatch "[^\n]+" do
   if utf8.len(line) >= engine.columns() then t.ok(false, "lines fit the terminal", line) end
 end

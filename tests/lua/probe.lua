@@ -77,10 +77,10 @@ t.ok(rows > 3, "in several batches")
 
 -- a run that goes on
 local r = train(m, d, {steps = 100000, batch = 2, save = false, eval_every = 0})
-t.poll(function() return r.step > 3 end, "the run goes on")
+t.ok(t.poll(function() return r.step > 3 end), "the run goes on")
 probe_of(m):run()
 local at = r.step
-t.poll(function() return r.step > at end, "and goes on after a probe")
+t.ok(t.poll(function() return r.step > at end), "and goes on after a probe")
 r:stop():wait()
 r:close()
 

@@ -186,7 +186,7 @@ for _, router in ipairs {"noisy_topk", "gshard", "softmax"} do
 end
 
 r = train(small.moe{vocab = d.vocab, layers = 2, router = "sigmoid"}, d, {steps = 160, batch = 2,
-  eval_every = 0, save = false, health_every = 1, paused = true})
+  eval_every = 0, save = false, health_every = 1, lint = false, paused = true})
 local counted = {}
 every(r, 10, function(self) counted[self.step] = tensor.memory().allocations end)
 r:resume():wait()

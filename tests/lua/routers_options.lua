@@ -65,7 +65,7 @@ end
 local function try_allocations(case)
   local r = train(case.make({capacity = (case.router.model or {}).capacity or false}), d,
     {steps = 120, batch = 2, warmup = 0, eval_every = 20, eval_batches = 2, save = false,
-     paused = true})
+     lint = false, paused = true})
   local at = {}
   every(r, 40, function(self) at[self.step] = tensor.memory().allocations end)
   r:resume():wait()
