@@ -24,9 +24,9 @@ end
 --- f(...), for `return options.call(f, ...)` in a function of the user's: what it raises has the
 -- place of the line that called that function.
 function options.call(f, ...)
-  local ok, result = pcall(f, ...)
-  if not ok then options.raise(result, 2) end
-  return result
+  local results = table.pack(pcall(f, ...))
+  if not results[1] then options.raise(results[2], 2) end
+  return table.unpack(results, 2, results.n)
 end
 
 -- Names, those that fit into `room` bytes.

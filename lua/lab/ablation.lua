@@ -160,7 +160,7 @@ local function heats(a)
   return list
 end
 
-local EXPERTS = 64 -- of more those that matter most and least
+local EXPERTS = 64 -- of more those whose delta is largest, up or down
 
 local function all_experts(a)
   local list = {}
@@ -174,25 +174,38 @@ local function all_experts(a)
   return list
 end
 
+-- Those without a number come last.
+local function by_size(x, y)
+  local u, v = x.delta == x.delta and math.abs(x.delta) or -1,
+    y.delta == y.delta and math.abs(y.delta) or -1
+  if u ~= v then return u > v end
+  return x.at < y.at or x.at == y.at and x.expert < y.expert
+end
+
+local function by_layer(x, y)
+  if x.at ~= y.at then return x.at < y.at end
+  local u, v = x.delta == x.delta and x.delta or -math.huge,
+    y.delta == y.delta and y.delta or -math.huge
+  if u ~= v then return u > v end
+  return x.expert < y.expert
+end
+
 local function experts_table(a)
   local list = all_experts(a)
-  table.sort(list, function(x, y)
-    if x.at ~= y.at then return x.at < y.at end
-    local u, v = x.delta == x.delta and x.delta or -math.huge,
-      y.delta == y.delta and y.delta or -math.huge
-    if u ~= v then return u > v end
-    return x.expert < y.expert
-  end)
+  local all = #list
+  table.sort(list, by_size)
+  list = table.move(list, 1, math.min(EXPERTS, all), 1, {})
+  table.sort(list, by_layer)
   local rows = {{"layer", "expert", "delta", "saliency", "load", ""}}
-  for i = 1, math.min(EXPERTS, #list) do
-    local x = list[i]
+  for i, x in ipairs(list) do
     rows[i + 1] = {x.label, ("%d"):format(x.expert),
                    x.delta == x.delta and ("%+.4f"):format(x.delta) or "-",
                    result.number(x.saliency), result.percent(x.load), x.reason or ""}
   end
   local lines = result.table(rows, 6)
-  if #list > EXPERTS then
-    lines[#lines + 1] = ("… %d more; a:save \"x.csv\" has all"):format(#list - EXPERTS)
+  if all > #list then
+    lines[#lines + 1] = ("… %d more, whose delta is smaller; a:save \"x.csv\" has all"):format(
+      all - #list)
   end
   return lines
 end

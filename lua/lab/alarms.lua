@@ -134,7 +134,8 @@ end
 
 -- The line, and what the journal has; the terminal's bell goes with it.
 local function tell(r, kind, text, rings)
-  text = engine.clean(text):sub(1, 480)
+  text = engine.clean(text)
+  if #text > 480 then text = text:sub(1, 480):gsub("[\xC0-\xFF][\x80-\xBF]*$", "") end
   if rings and engine.rings() then print(("[%s] %s\a"):format(r.name, text))
   else engine.event(r.name, kind, text) end
   return text
@@ -226,7 +227,8 @@ local function border(r, step)
   for _, a in ipairs(list_of(r)) do
     for _, c in ipairs(a._conditions or {}) do
       local row = now[c.id]
-      if begins(c, row.on, step, a.again) then fire(a, step, row.text or c.name, c.span) end
+      local stays = alarms.number(a) -- an action before may have removed it
+      if begins(c, row.on, step, a.again) and stays then fire(a, step, row.text or c.name, c.span) end
     end
   end
 end
@@ -324,13 +326,11 @@ local function make(r, given)
   return a
 end
 
---- alarm(r, {when=, run=, every=, again=, name=}) -> alarm; alert: the prompt's :alert made it,
--- which lists them apart and keeps none.
-function alarms.alarm(r, given, alert)
-  if getmetatable(r) ~= Run then error("alarm: argument 1 must be a live run", 2) end
-  local a = options.call(make, r, given)
+local function add(r, given, alert)
+  if getmetatable(r) ~= Run then error("alarm: argument 1 must be a live run", 0) end
+  local a = make(r, given)
   if not a._conditions then
-    a._hook = options.call(hooks.add, r, a.every, function(run) look(a, run) end, true)
+    a._hook = hooks.add(r, a.every, function(run) look(a, run) end, true)
   end
   a._alert = alert == "alert"
   local all = {table.unpack(list_of(r))}
@@ -338,6 +338,10 @@ function alarms.alarm(r, given, alert)
   changed(r, all)
   return a
 end
+
+--- alarm(r, {when=, run=, every=, again=, name=}) -> alarm; alert: the prompt's :alert made it,
+-- which lists them apart and keeps none.
+function alarms.alarm(r, given, alert) return options.call(add, r, given, alert) end
 
 --- The alarms that act on a run, by number.
 function alarms.list(r)

@@ -145,11 +145,15 @@ function assignments.sets(d)
   if d.domains > 1 then return {data = d, label = "domain"}, result.numbers(d.domains) end
 end
 
+local SHOWN = {["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
+
 --- text(id), quoted, for people: of a model, or of the data where it has no tokenizer.
 function assignments.texts(m, data)
   local tok = m.tokenizer or data.tokenizer
   if not tok then return function(id) return ("%d"):format(id) end end
-  return function(id) return ("'%s'"):format(engine.clean(tok:decode{id})) end
+  return function(id)
+    return ("'%s'"):format(engine.clean((tok:decode{id}:gsub("[\n\r\t]", SHOWN))))
+  end
 end
 
 --- The rows of options with more behind them.

@@ -10,7 +10,10 @@ local sources = {}
 function sources.last(source, name, n)
   local info = source:series()[name]
   if not info then return nil end
-  local rows = source:history(name)
+  local newest = info.step
+  if not newest then newest = select(2, source:last(name)) end
+  local rows = source:history(name, nil, (newest or 0) - n + 1)
+  if rows.shape[1] < n then rows = source:history(name) end -- of few steps: it is short
   local have = rows.shape[1]
   local first = math.max(1, have - n + 1)
   return have > 0 and rows:narrow(1, first, have - first + 1):table() or {}

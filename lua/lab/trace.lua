@@ -371,9 +371,7 @@ trace.of_run = traced
 function methods:at(i) return options.call(story.at, self, i) end
 
 function methods:counterfactual(i, l, mixture)
-  local both = options.call(function(...) return {story.counterfactual(...)} end, self, i, l,
-    mixture)
-  return both[1], both[2]
+  return options.call(story.counterfactual, self, i, l, mixture)
 end
 
 function methods:save(path) return file.save(self, path) end

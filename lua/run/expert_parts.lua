@@ -71,6 +71,7 @@ function parts.each_input(m, moe, f)
 end
 
 local function state_blend(t, to, from, share)
+  if share == 1 then return end -- what has no share may not be finite
   local x = t:view(t.shape[1], -1)
   local y = share == 0 and x[from] or x[to] * share + x[from] * (1 - share)
   engine.copy(x[to], y:contiguous())

@@ -200,9 +200,13 @@ end
 -- cannot be done so often, or at all, ends as without auto_rewind.
 function Run._auto_rewind(r)
   local first, last = r._h:rewind_wanted()
-  if rawget(r, "_busy") then return end
   local act = rawget(r, "_rewind_act") -- an alarm's (lua/lab/alarms.lua)
   rawset(r, "_rewind_act", nil)
+  local busy = rawget(r, "_busy")
+  if busy and act then
+    engine.event(r.name, "note", ("an alarm's rewind is not done: the run is being %s"):format(busy))
+  end
+  if busy then return end
   if not first then return end -- someone resumed or stopped it
   if act then return act() end
   local ok, why = false, ("it was rewound %d times already"):format(TRIES)

@@ -146,11 +146,19 @@ function verbs.swap(e, other)
   if why then error("swap: " .. why, 0) end
   return done(e, {kind = enum.entry.SWAP, values = {other},
     text = ("swap %s %d<->%d"):format(verbs.place(e), e.number, other)}, function(m, h, entry)
-      parts.swap(m, h, entry)
-      swap_inputs(e, other)
-      if not m._rules then return end
-      m._rules = rules.swapped(m._rules, e._moe.path, e.number, other)
-      getmetatable(e.run)._replan(e.run)
+      local before = m._rules
+      local function exchange()
+        parts.swap(m, h, entry)
+        swap_inputs(e, other)
+      end
+      exchange()
+      if not before then return end
+      m._rules = rules.swapped(before, e._moe.path, e.number, other)
+      local ok, failure = pcall(getmetatable(e.run)._replan, e.run)
+      if ok then return end
+      m._rules = before -- no memory for the new plan: the run is as it was
+      exchange()
+      error(failure, 0)
     end)
 end
 

@@ -182,6 +182,7 @@ verb("eval", {{"code", "string"}}, "Lua as at the prompt; of several values a li
   end)
 
 verb("quit", {}, "save the runs, end the program", function(_, _, server)
+  for _, r in ipairs(run.Run.list) do r:stop() end
   server:stop()
   return true
 end)

@@ -60,7 +60,13 @@ void sy__judge_gradient(struct sy_trainer *t, int64_t step)
     struct sy__alarms *a = &t->alarms;
     struct sy_series_what what;
     char place[64];
-    a->no_gradient = sy__norms_no_gradient(t, NO_GRADIENT, &what) ? a->no_gradient + 1 : 0;
+    bool none = sy__norms_no_gradient(t, NO_GRADIENT, &what);
+    if (!none || !sy_series_same_place(&what, &a->no_gradient_of))
+        a->no_gradient = 0;
+    if (none) {
+        a->no_gradient++;
+        a->no_gradient_of = what;
+    }
     if (!a->no_gradient)
         sy__alarm_end(t, SY_ALARM_GRADIENT);
     else if (a->no_gradient >= NO_GRADIENT_STEPS)

@@ -33,9 +33,10 @@ static void swap_floats(float *a, float *b, int64_t n)
 
 static void blend_floats(float *to, const float *from, int64_t n, float share)
 {
-    if (share == 0) /* which may not be finite */
+    bool both = share > 0 && share < 1; /* what has no share may not be finite */
+    if (share == 0)
         memcpy(to, from, (size_t)n * sizeof *to);
-    for (int64_t k = 0; share != 0 && k < n; k++)
+    for (int64_t k = 0; both && k < n; k++)
         to[k] = share * to[k] + (1 - share) * from[k];
 }
 

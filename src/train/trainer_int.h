@@ -75,7 +75,8 @@ struct sy__alarms {
     double usual, usual_weight;       /* seconds a step, slowly smoothed */
     double slow;                      /* seconds that it has been so */
     struct sy__plateau plateau;
-    int64_t no_gradient; /* steps in a row that a router has none */
+    int64_t no_gradient; /* steps in a row that the router of this place has none */
+    struct sy_series_what no_gradient_of;
 };
 
 /* What is under way between two borders, for those who wait for its end or ask to give it up

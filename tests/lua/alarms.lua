@@ -231,6 +231,16 @@ do -- errors
   r:close()
 end
 
+-- one that the other's action removes at the same border acts no more
+do
+  local r, acted, second = run_of {router = "first_two"}, {}, nil
+  alarm(r, {when = "dead", run = function() acted[#acted + 1] = "first" second:remove() end})
+  second = alarm(r, {when = "dead", run = function() acted[#acted + 1] = "second" end})
+  r:resume():wait()
+  is(table.concat(acted, " "), "first", "an alarm that was removed does not act")
+  r:close()
+end
+
 -- ---- actions, journal, replay ----
 
 do

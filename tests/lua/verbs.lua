@@ -120,6 +120,11 @@ do
   t.ok(r.loss < 20 and r.layers[2].load[4]:item() == 0, "and it trains on")
   t.raises(function() r.layers[2].experts[1]:merge(3, {share = 0.5}):merge(2) end,
     "merge: 1 of 4 experts would remain in layer 2", "too few would remain")
+  r.layers[2].experts[4]:enable()
+  r._m.params["model.layers.1.mlp.experts.up_proj.weight"][4]:fill(0 / 0)
+  one = parts(r, 2, 1)
+  r.layers[2].experts[1]:merge(4, {share = 1, router = false})
+  t.is(same(one, parts(r, 2, 1)), "", "merge of nothing of one that is not finite")
   r:close()
 end
 
