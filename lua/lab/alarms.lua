@@ -228,7 +228,9 @@ local function border(r, step)
     for _, c in ipairs(a._conditions or {}) do
       local row = now[c.id]
       local stays = alarms.number(a) -- an action before may have removed it
-      if begins(c, row.on, step, a.again) and stays then fire(a, step, row.text or c.name, c.span) end
+      if begins(c, row.on, step, a.again) and stays then
+        fire(a, step, row.text or c.name, c.span)
+      end
     end
   end
 end

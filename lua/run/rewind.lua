@@ -204,7 +204,8 @@ function Run._auto_rewind(r)
   rawset(r, "_rewind_act", nil)
   local busy = rawget(r, "_busy")
   if busy and act then
-    engine.event(r.name, "note", ("an alarm's rewind is not done: the run is being %s"):format(busy))
+    engine.event(r.name, "note",
+      ("an alarm's rewind is not done: the run is being %s"):format(busy))
   end
   if busy then return end
   if not first then return end -- someone resumed or stopped it
