@@ -122,6 +122,9 @@ function commands.bakeoff(args)
   local words, o = parse("bakeoff", args, {["--name"] = "text", ["--seeds"] = "integer",
     ["--flops"] = "number", ["--tokens"] = "number", ["--seconds"] = "number",
     ["--save"] = "text"}, 1, 1, "which file? It returns what bakeoff takes: {routers = ..., ...}")
+  if (o.flops and 1 or 0) + (o.tokens and 1 or 0) + (o.seconds and 1 or 0) > 1 then
+    usage "bakeoff: --flops, --tokens and --seconds are one budget each: give one of them"
+  end
   local lab = require "switchyard.lab.bakeoff"
   local paths = {}
   for path in (o.save or ""):gmatch "[^,]+" do paths[#paths + 1] = path end

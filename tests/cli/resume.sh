@@ -45,6 +45,7 @@ wrong 2 "a run and a folder" export a
 wrong 2 "takes a run and a text" trace a
 wrong 2 "whole number: it is 'x'" trace a text --layer x
 wrong 1 "unknown run 'a'" trace a text
+wrong 2 "one budget each" bakeoff a.lua --flops 1e9 --tokens 1000
 wrong 1 "run 'a': there is no" resume a
 wrong 1 "run 'a': there is no" replay a
 wrong 1 "run 'a': there is no" generate a x
