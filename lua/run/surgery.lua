@@ -78,8 +78,9 @@ local function prefix(e) return e._moe.path .. ".experts." end
 function Expert.__tostring(e)
   local off = e.run._m.inputs["mask." .. e._moe.place]:table()[e.number] ~= 0
   local frozen = frozen_of(e.run, prefix(e), e.number - 1) or FROZEN.none
-  return ("%s of run %s: %s%s"):format(called(e), e.run.name, off and "disabled" or "enabled",
-    frozen ~= FROZEN.none and ", " .. frozen or "")
+  local did = rawget(e, "_did") -- by the last verb that was asked of this very object
+  return ("%s of run %s: %s%s%s"):format(called(e), e.run.name, off and "disabled" or "enabled",
+    frozen ~= FROZEN.none and ", " .. frozen or "", did and "; " .. did or "")
 end
 
 local function freeze(e, kind)
@@ -113,6 +114,7 @@ local function reset(e)
                    text = ("reset %s %d"):format(verbs.place(e), e.number)}
     surgery.redraw(m, h, entry)
     h:record(entry)
+    e._did = entry.text
   end)
   return e
 end

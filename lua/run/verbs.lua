@@ -92,6 +92,7 @@ local function done(e, entry, f)
     f(r._m, r._h, entry)
     r._h:record(entry)
   end)
+  e._did = entry.text
   return e
 end
 
@@ -283,11 +284,12 @@ function verbs.rule(e, what, given)
   check_obeys(e, what)
   if all then check_rules(e, what, all) end
   m._rules = all
+  local text = ("%s %s %d: %s"):format(what, verbs.place(e), e.number, ids_text(ids))
   local ok, why = pcall(getmetatable(r)._replan, r, function()
     r._h:record{kind = what, key = path .. ".", expert = e.number,
-                values = #ids > 0 and tensor(ids):cast "f32" or nil,
-                text = ("%s %s %d: %s"):format(what, verbs.place(e), e.number, ids_text(ids))}
+                values = #ids > 0 and tensor(ids):cast "f32" or nil, text = text}
   end)
+  e._did = ok and text or nil
   if ok then return e end
   m._rules = was
   error(why, 0)

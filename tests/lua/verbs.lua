@@ -74,6 +74,7 @@ do
   t.is(same(other, parts(r, 1, 3)), "", "... of this layer alone")
   local e = r:journal()[#r:journal()]
   t.is(e.kind .. ": " .. e.text, "clone: clone L2 1->3", "its entry")
+  t.is(tostring(x), "layer 2 expert 1 of run hand: enabled; clone L2 1->3", "it prints that")
   x:clone(2, {noise = 0.01, router = false})
   local copy = parts(r, 2, 2)
   local name = "model.layers.1.mlp.experts.up_proj.weight"
