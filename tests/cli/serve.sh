@@ -1,6 +1,7 @@
 #!/bin/sh
 # switchyard serve: every verb, several clients, clients that are slow, deaf, gone or talk nonsense;
 # the socket's mode and its end; the journal, which a replay repeats bit for bit.  TAP.
+# shellcheck disable=SC2016,SC2034,SC2119,SC2120,SC2013 # conditions are evaluated in ok
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 client=${builddir:-.}/tests/cli/socket

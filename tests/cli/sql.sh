@@ -1,6 +1,7 @@
 #!/bin/sh
 # switchyard sql: every view, in every format, of a run that is done, one that is being trained and
 # one of an old version; nothing is written, and what is no query is refused.  TAP.
+# shellcheck disable=SC2016,SC2034 # conditions are evaluated in ok
 # shellcheck source=tests/cli/lib.sh
 . "${srcdir:-.}/tests/cli/lib.sh"
 source=$(cd "${srcdir:-.}" && pwd)
@@ -101,8 +102,8 @@ sql old "select count(*) n, max(step) from metrics where series = 'loss'"
 report $? 'a store of version 1'
 sql old 'select who from journal'
 report $? 'which says of nobody that he did it'
-head -c 20000 runs/q/run.sqlite > cut
-mkdir runs/cut && cp cut runs/cut/run.sqlite
+head -c 20000 runs/q/run.sqlite > short
+mkdir runs/cut && cp short runs/cut/run.sqlite
 sql cut 'select * from metrics'
 ok '[ $? -eq 1 ] && [ "$(wc -l < err)" -eq 1 ]' 'one that was cut: one line'
 
