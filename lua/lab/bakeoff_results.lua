@@ -37,9 +37,11 @@ local function clock(store)
   return at, all
 end
 
+-- Up to the first loss that is not finite.
 local function curve_of(store, series, at, step_tokens, flops)
   local curve = {}
   for i, row in ipairs(series.val_loss and store:history "val_loss":table() or {}) do
+    if not (math.abs(row[2]) < math.huge) then break end
     local step = math.tointeger(row[1])
     local tokens = step * step_tokens
     curve[i] = {step = step, loss = row[2], tokens = tokens, flops = tokens * flops,
@@ -174,7 +176,7 @@ function results.levels(curve)
   for i, share in ipairs(SHARES) do
     local at = #curve * share
     local k = math.max(1, math.ceil(at))
-    list[i] = curve[k] and curve[k].loss
+    list[i] = curve[k] and curve[k].loss -- of an empty one there are none
   end
   return list
 end

@@ -2,6 +2,7 @@
 
 local engine = require "switchyard.engine"
 local enum = require "switchyard.core.enum"
+local results = require "switchyard.lab.bakeoff_results"
 local show = require "switchyard.prompt.show"
 local svg = require "switchyard.lab.svg"
 local text = {}
@@ -131,10 +132,19 @@ local function remarks(b)
         :format(e.label)
     end
   end
+  for _, row in ipairs(#b.levels == 0 and b.rows or {}) do
+    if row.entrant == results.BASE then
+      list[#list + 1] = ("no ratios: %s has no evaluation with a finite loss"):format(row.entrant)
+    end
+  end
   for _, r in ipairs(b.records) do
     if r.state == enum.state.FAILED then
       list[#list + 1] = ("%s-%d: failed at step %d, and is not in the losses"):format(r.label,
         r.seed, r.steps)
+    elseif not (math.abs(r.loss or 0) < math.huge) then
+      local last = r.curve[#r.curve]
+      list[#list + 1] = ("%s-%d: its loss is not finite behind step %d: it is not in the losses, "
+        .. "and the mean curve ends there"):format(r.label, r.seed, last and last.step or 0)
     end
     for _, change in ipairs(r.changes) do
       list[#list + 1] = ("%s-%d: changed by hand at %s"):format(r.label, r.seed, change)

@@ -38,6 +38,8 @@ local function needs(o, ...)
   end
 end
 
+local WHO = 39 -- bytes of a client's name: with "socket: " before it those of an entry's (SY_WHO)
+
 -- ---- the verbs ----
 
 local function state_of(r)
@@ -48,6 +50,9 @@ end
 
 verb("hello", {{"who", "string"}}, "who it is, for the journal; what there is",
   function(o, client)
+    if o.who and #o.who > WHO then
+      engine.error(("hello: who has %d bytes, at most %d are possible"):format(#o.who, WHO))
+    end
     if o.who then NAMES[client] = o.who end
     local list = {}
     for i, row in ipairs(ROWS) do
@@ -147,7 +152,15 @@ verb("expert", {{"layer", "integer", nil, 1}, {"expert", "integer", nil, 1}, {"v
   "r.layers[layer].experts[expert]:VERB(arguments...)",
   function(o)
     needs(o, "layer", "expert", "verb")
-    local x = the_run(o).layers[o.layer].experts[o.expert]
+    local layers = the_run(o).layers
+    local experts = o.layer <= #layers and layers[o.layer].experts
+    if experts == false or not experts or o.expert > #experts then
+      engine.error(experts == false and
+        ("expert: there is no layer %d; they are numbered 1 to %d"):format(o.layer, #layers)
+        or not experts and ("expert: layer %d has no experts"):format(o.layer)
+        or ("expert: there is no expert %d; they are numbered 1 to %d"):format(o.expert, #experts))
+    end
+    local x = experts[o.expert]
     local methods, names = require("switchyard.run.surgery").Expert.methods, {}
     for name in pairs(methods) do
       if name:sub(1, 1) ~= "_" then names[#names + 1] = name end

@@ -5,9 +5,12 @@
 --   a tensor                          {"shape": [2,3], "dtype": "f32", "values": [[..],[..]]}; of
 --                                     more than TENSOR elements values is null; "limit" says so
 --   a list, a table by names          [..], {..}; an empty one is []
+--   a result of the program's that    {"list": [..], "name": ..}
+--   is a list and has names
 --   all else (runs, functions ...)    the string that the prompt shows
 --
--- A table of both kinds of keys, one inside itself, and a result over BYTES are refused.
+-- A table of one's own with both kinds of keys, one inside itself, and a result over BYTES are
+-- refused.
 
 local engine = require "switchyard.engine"
 local value = {}
@@ -81,6 +84,15 @@ local function is_plain(v)
   return not meta or not rawget(meta, "__index") or rawlen(v) > 0
 end
 
+-- {list = what is counted, name = ...} of a table of both.
+local function with_list(v, n)
+  local out = {list = table.move(v, 1, n, 1, {})}
+  for k, x in next, v do
+    if math.type(k) ~= "integer" or k < 1 or k > n then out[k] = x end
+  end
+  return out
+end
+
 local function write_table(out, v, place, depth)
   if depth > DEPTH then
     engine.error(("%s cannot be JSON: it is over %d tables deep, or inside itself"):format(place,
@@ -91,6 +103,8 @@ local function write_table(out, v, place, depth)
   local entries = 0
   for _ in next, v do entries = entries + 1 end
   if n > 0 and n == entries then write_list(out, v, n, place, depth + 1)
+  elseif n > 0 and debug.getmetatable(v) then
+    write_object(out, with_list(v, n), place, depth + 1)
   else write_object(out, v, place, depth + 1) end
 end
 

@@ -40,6 +40,7 @@ struct sy_server {
     void (*wake)(void);
     int pipe[2];
     pthread_t thread;
+    char *room; /* READ_BYTES, the thread's */
     bool running;
     atomic_int hear[SY_HEARS_STEPS + 1]; /* how many hear at least this */
     pthread_mutex_t lock; /* what follows */
@@ -78,8 +79,10 @@ static struct client *find_client(struct sy_server *s, int64_t id)
 
 static void put_out(struct client *c, const char *line, size_t n)
 {
-    if (c->sent && c->sent == c->out.len) {
-        sy_str_clear(&c->out);
+    if (c->sent > c->out.len / 2) { /* what is sent is not kept for one who is always behind */
+        size_t left = c->out.len - c->sent;
+        memmove(c->out.data, c->out.data + c->sent, left);
+        c->out.len = left;
         c->sent = 0;
     }
     sy_str_add(&c->out, line, n);
@@ -165,6 +168,8 @@ static bool read_in(struct sy_server *s, struct client *c, char *room)
         c->bad |= errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
     if (n == 0)
         c->ended = true;
+    if (n == 0 && c->in.len) /* its last line, without an end */
+        posted = take_piece(s, c, "", 0, true);
     for (ssize_t at = 0; at < n;) {
         char *end = memchr(room + at, '\n', (size_t)(n - at));
         size_t piece = end ? (size_t)(end - room - at) : (size_t)(n - at);
@@ -245,13 +250,14 @@ static void *server_thread(void *arg)
     struct sy_server *s = arg;
     struct pollfd p[SY_SERVE_CLIENTS + 2];
     int who[SY_SERVE_CLIENTS];
-    char *room = sy_alloc(READ_BYTES);
+    char *room = s->room;
     pthread_mutex_lock(&s->lock);
-    while (room && !s->closing) {
-        int n = fill_poll(s, p, who);
+    while (!s->closing) {
+        int n = fill_poll(s, p, who), waits = s->full ? 500 : -1;
         pthread_mutex_unlock(&s->lock);
-        int ready = poll(p, (nfds_t)n + 2, -1);
+        int ready = poll(p, (nfds_t)n + 2, waits);
         pthread_mutex_lock(&s->lock);
+        s->full &= ready != 0; /* perhaps there are descriptors again */
         bool posted = ready > 0 && serve_all(s, p, who, n, room);
         if (!posted)
             continue;
@@ -260,7 +266,6 @@ static void *server_thread(void *arg)
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);
-    sy_free(room);
     return NULL;
 }
 
@@ -353,7 +358,8 @@ static int start_server(struct sy_server *s, struct sy_err *err)
 struct sy_server *sy_server_open(const char *path, void (*wake)(void), struct sy_err *err)
 {
     struct sy_server *s = sy_calloc(1, sizeof *s);
-    if (!s) {
+    if (!s || !(s->room = sy_alloc(READ_BYTES))) {
+        sy_free(s);
         sy_err_set(err, SY_E_MEMORY, "serve: out of memory");
         return NULL;
     }
@@ -394,5 +400,6 @@ void sy_server_close(struct sy_server *s)
         if (s->pipe[i] >= 0)
             close(s->pipe[i]);
     pthread_mutex_destroy(&s->lock);
+    sy_free(s->room);
     sy_free(s);
 }

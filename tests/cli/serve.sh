@@ -93,6 +93,19 @@ says 'the result is longer than 8388608 bytes' 'eval: a long text is refused'
 says '{"id":"t","result":"served"}' 'an id may be a text'
 
 ask << 'J'
+{"id":1,"do":"hello","who":"a name that is longer than the journal has room for"}
+{"id":2,"do":"expert","layer":1,"expert":99,"verb":"disable"}
+{"id":3,"do":"expert","layer":9,"expert":1,"verb":"disable"}
+{"id":4,"do":"eval","code":"lint(r)"}
+{"id":5,"do":"status"}
+J
+says 'hello: who has 51 bytes, at most 39 are possible' 'a name that is too long is refused'
+says 'there is no expert 99; they are numbered 1 to 4' 'an expert that is not there'
+says 'there is no layer 9; they are numbered 1 to 1' 'a layer that is not there'
+says '{"id":4,"result":' 'what lint finds'
+says '{"id":5,"result":' 'and the connection is good'
+
+ask << 'J'
 garbage
 [1]
 {"id":1}

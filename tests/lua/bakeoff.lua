@@ -347,6 +347,14 @@ end
 _, status = child("stopped", t.scratch "stopped.csv")
 t.ok(status == 0 and stable(t.scratch "stopped.csv") == want, "and the same call goes on")
 
+-- ---- losses that are not finite ----
+
+local _, hot = printed(bakeoff, spec{train = {batch = 4, warmup = 0, lr = 1e6}, seeds = 1,
+  controls = false, name = "hot"})
+local told = tostring(hot)
+t.ok(told:find "not in the losses" and told:find "no ratios: dense%-active",
+  "a table all the same", told)
+
 -- ---- a budget of seconds ----
 
 local _, timed = printed(bakeoff, spec{budget = {seconds = 0.05}, seeds = 1, controls = false,
