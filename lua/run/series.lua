@@ -59,14 +59,15 @@ local function all_names(source)
   return names
 end
 
---- series.history(source, name) -> tensor (n,2) of step, value, or (n,1+E); "load.2.5" is column 5
--- of "load.2"
-function series.history(source, name)
-  local h = source:history(name)
+--- series.history(source, name, first) -> tensor (n,2) of step, value, or (n,1+E); "load.2.5" is
+-- column 5 of "load.2".  first: rows before that step (or nil) are not read, but of figures that
+-- are computed all come, as a row may be made of those before it
+function series.history(source, name, first)
+  local h = source:history(name, nil, first)
   if h then return h end
   local base, column = tostring(name):match "^(.*)%.(%d+)$"
   local n = base and math.tointeger(column) -- nil beyond what there can be
-  h = n and source:history(base, n) or derived(source, tostring(name))
+  h = n and source:history(base, n, first) or derived(source, tostring(name))
   if h then return h end
   options.unknown("history", "series", name, all_names(source))
 end

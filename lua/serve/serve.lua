@@ -16,6 +16,7 @@ local acting = require "switchyard.core.acting"
 local commands = require "switchyard.prompt.commands"
 local options = require "switchyard.core.options"
 local run = require "switchyard.run.run"
+local series = require "switchyard.run.series"
 local value = require "switchyard.serve.value"
 local serve = {}
 
@@ -91,7 +92,8 @@ verb("history", {{"series", "string"}, {"from", "integer", 1}, {"to", "integer",
   "rows of a series with from <= step <= to",
   function(o)
     needs(o, "series")
-    local rows, all = {}, the_run(o):history(o.series):table()
+    local rows, first = {}, math.max(o.from, 0)
+    local all = series.history(the_run(o)._h, o.series, first):table()
     for _, row in ipairs(all) do
       if row[1] >= o.from and row[1] <= o.to then
         row[1] = math.tointeger(row[1]) or row[1]
@@ -217,7 +219,8 @@ local function read(line)
     return nil, "request", "serve: a request is an object", id
   end
   id = q.id == nil and engine.null or q.id
-  if type(id) == "table" or #tostring(id) > 256 then
+  local is_id = id == engine.null or type(id) == "number" or type(id) == "string"
+  if not is_id or #tostring(id) > 256 then
     return nil, "request", "serve: 'id' must be a number or a text of at most 256 bytes"
   end
   local names = {}
@@ -252,6 +255,10 @@ end
 
 local function handle(server)
   return function(client, line)
+    if line == "" then -- it is gone
+      NAMES[client] = nil
+      return
+    end
     local o, row, why, id = read(line)
     local rest = o and perform(server, client, o, row) or failure(row, why)
     id = (id == nil or id == engine.null) and "null" or engine.json_scalar(id)

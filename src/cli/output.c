@@ -2,6 +2,7 @@
 #include "cli/output.h"
 
 #include "base/json.h"
+#include "base/sanitize.h"
 #include "base/str.h"
 #include "repl/tell.h"
 
@@ -43,20 +44,19 @@ void sy_print_quoted(const char *text)
     sy_str_free(&s);
 }
 
-void sy_print_field(const char *text)
+void sy_print_field(const char *text, size_t n)
 {
-    struct sy_str s = SY_STR_INIT;
-    if (!strpbrk(text, ",\"\n\r")) {
-        sy_tell_text(text);
-        return;
-    }
-    sy_str_puts(&s, "\"");
-    for (const char *c = text; *c; c++) {
-        if (*c == '"')
+    struct sy_str s = SY_STR_INIT, safe = SY_STR_INIT;
+    bool quoted = false;
+    for (size_t i = 0; i < n; i++) {
+        quoted |= text[i] == ',' || text[i] == '"' || text[i] == '\n' || text[i] == '\r';
+        if (text[i] == '"')
             sy_str_puts(&s, "\"");
-        sy_str_add(&s, c, 1);
+        sy_str_add(&s, text + i, 1);
     }
-    sy_str_puts(&s, "\"");
-    sy_tell_text(s.data && !s.failed ? s.data : "");
+    if (!s.failed && s.data)
+        sy_utf8_line(&safe, s.data, s.len);
+    printf(quoted ? "\"%s\"" : "%s", safe.data && !safe.failed ? safe.data : "");
     sy_str_free(&s);
+    sy_str_free(&safe);
 }

@@ -5,6 +5,7 @@
 #include "switchyard/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum sy_format { SY_FORMAT_TABLE, SY_FORMAT_JSON, SY_FORMAT_CSV };
 
@@ -21,6 +22,7 @@ int sy_read_words(int argc, char **argv, bool json, bool csv, const char *unknow
 int sy_fail_usage(const char *fmt, const char *what) __attribute__((format(printf, 1, 0)));
 int sy_fail_error(const struct sy_err *err); /* told: 1 */
 void sy_print_quoted(const char *text);      /* as JSON has it */
-void sy_print_field(const char *text);       /* of CSV (RFC 4180): a quotation mark is doubled */
+/* Of CSV (RFC 4180): a quotation mark is doubled.  On one line, as sy_tell_text. */
+void sy_print_field(const char *text, size_t n);
 
 #endif

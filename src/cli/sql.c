@@ -81,7 +81,7 @@ static void print_csv_cell(struct sy_sql_value v)
 {
     struct sy_str s = SY_STR_INIT;
     if (v.type == SY_SQL_TEXT)
-        sy_print_field(v.text);
+        sy_print_field(v.text, v.n);
     else
         put_cell(&s, v, SY_FORMAT_CSV);
     fputs(s.data ? s.data : "", stdout);
@@ -107,7 +107,11 @@ static void print_names(const struct sy_sql *q, enum sy_format format)
 {
     for (int i = 0; i < sy_sql_columns(q); i++) {
         fputs(!i ? "" : format == SY_FORMAT_CSV ? "," : "\t", stdout);
-        (format == SY_FORMAT_CSV ? sy_print_field : sy_tell_text)(sy_sql_name(q, i));
+        const char *name = sy_sql_name(q, i);
+        if (format == SY_FORMAT_CSV)
+            sy_print_field(name, strlen(name));
+        else
+            sy_tell_text(name);
     }
     puts("");
 }

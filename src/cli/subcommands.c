@@ -252,7 +252,10 @@ static void print_head(const struct column *c, int n, enum sy_format format)
             if (c[i].h.width > 1)
                 sy_str_printf(&name, ".%d", k + 1);
             fputs(format == SY_FORMAT_CSV ? "," : "\t", stdout);
-            (format == SY_FORMAT_CSV ? sy_print_field : sy_tell_text)(name.data ? name.data : "");
+            if (format == SY_FORMAT_CSV)
+                sy_print_field(name.data ? name.data : "", name.len);
+            else
+                sy_tell_text(name.data ? name.data : "");
             sy_str_free(&name);
         }
     puts("");

@@ -15,6 +15,7 @@ static volatile sig_atomic_t interrupted;
 struct sy_sql {
     sqlite3 *db;
     sqlite3_stmt *q;
+    struct sy_err why; /* of the view that failed, if one did: SQLite carries its text alone */
 };
 
 void sy_sql_interrupt(void) { interrupted = 1; }
@@ -42,6 +43,8 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
 
 static int fail_query(const struct sy_sql *q, struct sy_err *err)
 {
+    if (q->why.code)
+        return sy_err_set(err, q->why.code, "sql: %s", q->why.msg);
     switch (sqlite3_errcode(q->db) & 0xff) {
     case SQLITE_NOMEM:
         return sy_err_set(err, SY_E_MEMORY, "sql: out of memory");
@@ -56,12 +59,12 @@ static int fail_query(const struct sy_sql *q, struct sy_err *err)
 }
 
 /* Its columns are declared when it is first named: before anything is forbidden. */
-static int make_view(sqlite3 *db, int i, struct sy_store *s)
+static int make_view(struct sy_sql *q, int i, struct sy_store *s)
 {
     char text[80];
-    int rc = sy__view_register(db, i, s);
+    int rc = sy__view_register(q->db, i, s, &q->why);
     sqlite3_snprintf(sizeof text, text, "SELECT 1 FROM %s LIMIT 0", sy__view(i)->view.name);
-    return rc == SQLITE_OK ? sqlite3_exec(db, text, NULL, NULL, NULL) : rc;
+    return rc == SQLITE_OK ? sqlite3_exec(q->db, text, NULL, NULL, NULL) : rc;
 }
 
 struct sy_sql *sy_sql_open(struct sy_store *s, struct sy_err *err)
@@ -69,7 +72,7 @@ struct sy_sql *sy_sql_open(struct sy_store *s, struct sy_err *err)
     struct sy_sql *q = sy_calloc(1, sizeof *q);
     int rc = q ? sqlite3_open(":memory:", &q->db) : SQLITE_NOMEM;
     for (int i = 0; rc == SQLITE_OK && sy__view(i); i++)
-        rc = make_view(q->db, i, s);
+        rc = make_view(q, i, s);
     if (rc != SQLITE_OK) {
         sy_err_set(err, SY_E_MEMORY, "sql: %s", sqlite3_errstr(rc));
         sy_sql_close(q);
@@ -107,11 +110,25 @@ static void add_nearest(struct sy_err *err)
         snprintf(err->msg + len, sizeof err->msg - len, " (did you mean '%s'?)", near);
 }
 
+/* Whether text makes no statement: comments, spaces and semicolons do not. */
+static bool is_empty(sqlite3 *db, const char *text)
+{
+    while (*text) {
+        sqlite3_stmt *more = NULL;
+        bool bad = sqlite3_prepare_v2(db, text, -1, &more, &text) != SQLITE_OK || more;
+        sqlite3_finalize(more);
+        if (bad)
+            return false;
+    }
+    return true;
+}
+
 int sy_sql_begin(struct sy_sql *q, const char *text, struct sy_err *err)
 {
     const char *rest = NULL;
     sqlite3_finalize(q->q);
     q->q = NULL;
+    q->why = (struct sy_err)SY_ERR_INIT;
     if (sqlite3_prepare_v2(q->db, text, -1, &q->q, &rest) != SQLITE_OK) {
         fail_query(q, err);
         add_nearest(err);
@@ -119,7 +136,7 @@ int sy_sql_begin(struct sy_sql *q, const char *text, struct sy_err *err)
     }
     if (!q->q)
         return sy_err_set(err, SY_E_NAME, "sql: the query is empty");
-    if (rest[strspn(rest, " \t\r\n;")])
+    if (!is_empty(q->db, rest))
         return sy_err_set(err, SY_E_NAME, "sql: one query at a time; behind it stands '%.40s'",
                           rest + strspn(rest, " \t\r\n;"));
     return 0;

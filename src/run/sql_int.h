@@ -35,7 +35,8 @@ enum { SY__M_SERIES, SY__M_STEP, SY__M_VALUE, SY__M_COLUMN, SY__M_KIND, SY__M_UN
        SY__M_MIXTURE };
 enum { SY__L_LAYER, SY__L_EXPERT, SY__L_STEP, SY__L_VALUE, SY__L_MIXTURE, SY__L_SERIES };
 
-/* sql_table.c: make view i a table of db. */
-int sy__view_register(sqlite3 *db, int i, struct sy_store *s);
+/* sql_table.c: make view i a table of db.  why: gets the error of one that fails as it is read.
+ * Both are borrowed. */
+int sy__view_register(sqlite3 *db, int i, struct sy_store *s, struct sy_err *why);
 
 #endif

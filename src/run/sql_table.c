@@ -14,6 +14,7 @@ struct table {
     sqlite3_vtab base; /* first */
     const struct sy__view *view;
     struct sy_store *store;
+    struct sy_err *why;
 };
 
 struct cursor {
@@ -43,6 +44,7 @@ static bool of_loads(const struct sy__view *v)
 struct registered {
     int view;
     struct sy_store *store;
+    struct sy_err *why;
 };
 
 static int connect_view(sqlite3 *db, void *aux, int argc, const char *const *argv,
@@ -68,6 +70,7 @@ static int connect_view(sqlite3 *db, void *aux, int argc, const char *const *arg
     }
     t->view = v;
     t->store = r->store;
+    t->why = r->why;
     *out = &t->base;
     return SQLITE_OK;
 }
@@ -153,10 +156,7 @@ static int close_cursor(sqlite3_vtab_cursor *cursor)
 
 static int fail_cursor(struct cursor *c, const struct sy_err *err)
 {
-    if (err->code == SY_E_MEMORY)
-        return SQLITE_NOMEM;
-    sqlite3_free(c->base.pVtab->zErrMsg);
-    c->base.pVtab->zErrMsg = sqlite3_mprintf("%s", err->msg);
+    *((struct table *)c->base.pVtab)->why = *err;
     return SQLITE_ERROR;
 }
 
@@ -328,11 +328,11 @@ static const sqlite3_module module = {
     .xRowid = row_id,
 };
 
-int sy__view_register(sqlite3 *db, int i, struct sy_store *s)
+int sy__view_register(sqlite3 *db, int i, struct sy_store *s, struct sy_err *why)
 {
     struct registered *r = sy_alloc(sizeof *r);
     if (!r)
         return SQLITE_NOMEM;
-    *r = (struct registered){i, s};
+    *r = (struct registered){i, s, why};
     return sqlite3_create_module_v2(db, sy__view(i)->view.name, &module, r, sy_free);
 }

@@ -5,9 +5,11 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "switchyard/events.h"
 
 #include <ctype.h>
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
@@ -196,8 +198,8 @@ static void put_entry(struct sy__cells *out, enum sy_store_table table,
     if (journal || event)
         put_text(out, e->kind);
     put_text(out, e->text);
-    if (event)
-        put_text_or_null(out, e->data);
+    if (event) /* others' data are something else */
+        put_text_or_null(out, sy_event_find(e->kind) == SY_EVENT_ALARM ? e->data : NULL);
     else
         put_integer(out, e->left != 0);
 }
@@ -266,7 +268,8 @@ static int fill_checkpoints(struct sy_store *s, struct sy__cells *out, struct sy
 {
     struct dirent **names;
     int n = scandir(sy_store_path(s), &names, NULL, alphasort);
-    (void)err;
+    if (n < 0)
+        return sy_err_sys(err, errno, "checkpoints: %s", sy_store_path(s));
     for (int i = 0; i < n; i++) {
         struct stat st;
         struct sy_str path = SY_STR_INIT;
@@ -282,8 +285,7 @@ static int fill_checkpoints(struct sy_store *s, struct sy__cells *out, struct sy
         sy_str_free(&path);
         free(names[i]);
     }
-    if (n >= 0)
-        free(names);
+    free(names);
     return 0;
 }
 

@@ -33,7 +33,7 @@ struct sy_server *sy_server_open(const char *path, void (*wake)(void), struct sy
 void sy_server_close(struct sy_server *s);
 
 /* The next line: who sent it, and its bytes, owned (sy_free), NUL-terminated.  False: there is
- * none.  Each is to be answered, by one line. */
+ * none.  Each is to be answered, by one line; but an empty one says that the client is gone. */
 bool sy_server_take(struct sy_server *s, int64_t *client, char **line, size_t *n);
 /* line: without its end.  To one that is gone: nothing. */
 void sy_server_answer(struct sy_server *s, int64_t client, const char *line, size_t n);

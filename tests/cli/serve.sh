@@ -123,6 +123,7 @@ garbage
 {"id":13,"do":"status","run":"none"}
 {"id":14,"do":"note","text":"x","who":"0123456789012345678901234567890123456789"}
 {"id":{},"do":"status"}
+{"id":true,"do":"status"}
 {"id":15,"do":"status","do":"pause"}
 {"id":16,"do":"get","name":"step"}
 J
@@ -142,7 +143,7 @@ says '"message":"socket:1: mine"' 'an error of a chunk'
 says '{"id":12,"error":' 'a chunk that does not compile'
 says '{"id":13,"error":' 'a run that is not'
 says 'at most 47 bytes' 'a name that is too long'
-says "'id' must be a number or a text" 'an id that is a table'
+ok '[ "$(grep -c "must be a number or a text" out)" -eq 2 ]' 'an id that is a table, or true'
 says '{"id":16,"result":5}' 'and it goes on after each of them'
 
 missing=
@@ -158,6 +159,28 @@ ok '[ "$("$client" "$socket" --many 100)" = 100 ]' '100 clients at once, in half
 echo '{"id":1,"do":"get","name":"step"}' | "$client" "$socket" --long 1048577 > out
 says 'serve: a line has more than 1048576 bytes' 'a line that is too long'
 says '{"id":1,"result":5}' 'and the one behind it'
+ok '[ "$(wc -l < out)" -eq 2 ]' 'once: its rest is no line of its own'
+names="local n, v = debug.getupvalue(require('switchyard.serve.serve').ROWS[1].f, i)"
+cat > kept << J
+{"do":"eval","code":"for i = 1, 9 do $names if n == 'NAMES' then return next(v) == nil end end"}
+J
+until_true sh -c '"$1" "$2" < kept | grep -q "\"result\":true"' - "$client" "$socket"
+report $? 'the names of those that are gone are not kept'
+printf '{"id":1,"do":"get","name":"step"}' | "$client" "$socket" > out
+says '{"id":1,"result":5}' 'a last line without an end'
+ask << 'J'
+{"id":1,"do":"history","series":"loss","from":4,"to":4}
+{"id":2,"do":"history","series":"loss","from":6}
+{"id":3,"do":"history","series":"loss","from":-9223372036854775808,"to":1}
+{"id":4,"do":"history","series":"load.1.2","from":5}
+{"id":5,"do":"history","series":"max_vio.1","from":5}
+J
+ok 'grep "^{\"id\":1," out | grep -q "\"rows\":\[\[4,[^]]*\]\]"' 'history: from a step to a step'
+says '"rows":[]' 'history: of none'
+ok 'grep "^{\"id\":3," out | grep -q "\"rows\":\[\[1,[^]]*\]\]"' 'history: from before all'
+ok 'grep "^{\"id\":4," out | grep -q "\"rows\":\[\[5,[^]]*\]\]"' 'history: of a column'
+ok 'grep "^{\"id\":5," out | grep -q "\"rows\":\[\[5,[^]]*\]\]"' \
+    'history: of a figure that is computed'
 echo '{"id":1,"do":"events","steps":true}' | "$client" "$socket" --deaf &
 deaf=$!
 echo '{"id":1,"do":"eval","code":"r:history \"loss\"; sleep(0.1)"}' | "$client" "$socket" --gone

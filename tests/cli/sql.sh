@@ -16,6 +16,8 @@ local r = train(m, d, {steps = tonumber(arg[1]), batch = 2, name = arg[2], check
   eval_every = 10, eval_batches = 1, paused = true})
 local acting = require "switchyard.core.acting"
 acting.as("an\ragent", function() r.lr = 5e-4 end)
+r._store:add("events", 0, "alarm", "it is dead", "dead")
+r._store:add("events", 0, "alarms", "1 alarm acts", "{}")
 r:resume()
 r:wait()
 LUA
@@ -47,7 +49,8 @@ is 'name state step steps live parent/q done 30 30 0 -/' \
     'select name, state, step, steps, live, parent from run'
 is 'value/2/' "select value from config where name = 'model.config.layers'"
 is 'step kind text who/0 set lr = 0.0005 an\x0Dagent/' 'select step, kind, text, who from journal'
-is 'kind text/done /' "select kind, text from events where kind <> 'checkpoint'"
+is 'kind text alarm/alarm it is dead dead/alarms 1 alarm acts -/done  -/' \
+    "select kind, text, alarm from events where kind <> 'checkpoint'"
 is 'step/30/' 'select max(step) step from checkpoints where bytes > 1000'
 is 'n/0/' 'select count(*) n from samples'
 is 'name kind unit layer width rows/load.1 load of a fair share 1 4 30/loss loss nats - 1 30/' \
@@ -64,6 +67,9 @@ is 's/8/' 'select round(sum(value), 2) s from loads where step = 7'
 is 'same/1/' "select sum(rows * width) = (select count(*) from metrics) same from series"
 is '{"a":10,"b":null,"c":"x\"y"}/' "select 10 a, null b, 'x\"y' c" --json
 is 'a,b,c/10,,"x""y"/' "select 10 a, null b, 'x\"y' c" --csv
+is 'a/x\x00y/' "select 'x' || char(0) || 'y' a" --csv
+is 'a/1/' 'select 1 a; -- and no more'
+is 'a/1/' 'select 1 a;; /* and no more */ ;'
 "$SWITCHYARD" log q loss --json > want
 sql q "select step, value loss from metrics where series = 'loss'" --json
 cmp -s out want
@@ -85,6 +91,9 @@ refused 1 'no such column: x' q 'select x from run'
 refused 1 'near "selec": syntax error' q 'selec 1'
 refused 1 'the query is empty' q ' ; '
 refused 1 "one query at a time; behind it stands 'select 2'" q 'select 1; select 2'
+refused 1 'one query at a time; behind it stands' q 'select 1; -- and
+    select 2'
+refused 1 'one query at a time; behind it stands' q 'select 1; selec'
 for text in 'drop table run' "attach 'x' as y" 'pragma user_version' 'create table x(a)' \
     'begin' 'vacuum' 'create temp view v as select 1'; do
     refused 1 'only queries are taken (select ...)' q "$text"
