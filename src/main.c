@@ -461,6 +461,7 @@ static int start_program(struct plan *p, int argc, char **argv)
     if (!command && word && strcmp(word, "-") && access(word, F_OK) != 0)
         return unknown_word(word);
     int status = set_up_machine(p);
+    sy_host_set_ascii(sy_command_ascii());
     if (status)
         return status;
     struct lua_State *L = sy_state_new(&options, &why);

@@ -96,6 +96,15 @@ end
 local function pause(r) return a_run("pause", r):pause() end
 local function resume(r) return a_run("resume", r):resume() end
 local function stop(r) return a_run("stop", r):stop() end
+local function tree(x)
+  if x ~= nil then engine.error "tree: takes no argument; it draws all runs" end
+  local text, why = engine.runs_tree()
+  if not text then engine.error("tree: " .. why) end
+  return setmetatable({}, {cut = true, __tostring = function()
+    return text ~= "" and text:sub(1, -2) or "no runs yet"
+  end})
+end
+
 local function list_hooks(r) return hooks.list(a_run("hooks", r)) end
 local function list_alarms(r) return acting.list(a_run("alarms", r)) end
 local function mark(text, r)
@@ -321,6 +330,11 @@ row("rewind", "STEP [RUN]", "rewind(step, r)",
 row("fork", "[STEP] [NAME]", "fork({step=, name=}, r)",
   "A new run from a step of the newest live run, which goes on: r:fork{step=, name=}.", fork,
   {read = fork_arguments})
+row("tree", "", "tree()", "The runs on disk and their forks as a tree: state, step, validation "
+  .. "loss, of a fork the step at which it left its parent, and below each what was done to it (of "
+  .. "more than four the first two and the last). A live run is seen as of its last second. The "
+  .. "same is `switchyard runs --tree`. Errors: the folder of runs cannot be read.", tree,
+  {read = one_name, example = "tree()"})
 row("overlay", "[RUN ...]", "overlay(r, ...)",
   "Draw the curves of other runs, live or stored, over this one's; without names only one is "
     .. "drawn.",

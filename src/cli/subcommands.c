@@ -14,6 +14,7 @@
 #include "repl/tell.h"
 #include "run/config_diff.h"
 #include "run/runs_table.h"
+#include "run/runs_tree.h"
 #include "run/store.h"
 #include "tui/grid.h"
 #include "tui/screen.h"
@@ -114,16 +115,18 @@ static int terminal_columns(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? 0 : size.ws_col;
 }
 
-/* A line, cut to so many columns; 0: whole. */
+/* A line, cut to so many columns, the last of them `mark`'s; 0: whole. */
+static void print_cut_text(const char *text, size_t n, int columns, const char *mark)
+{
+    bool whole = columns < 2 || sy_text_width(text, n) <= columns;
+    printf("%.*s%s\n", (int)(whole ? n : sy_text_fit(text, n, columns - 1)), text,
+           whole ? "" : mark);
+}
+
 static void print_cut(const struct sy_str *line, int columns)
 {
     const char *text = line->data && !line->failed ? line->data : "";
-    size_t n = strlen(text);
-    if (columns < 2 || sy_text_width(text, n) <= columns) {
-        puts(text);
-        return;
-    }
-    printf("%.*s…\n", (int)sy_text_fit(text, n, columns - 1), text);
+    print_cut_text(text, strlen(text), columns, "…");
 }
 
 static void put_run(struct sy_str *out, const struct sy_store_info *r, const char *name,
@@ -190,15 +193,46 @@ static int print_runs(const struct sy_runs *runs, enum sy_format format)
     return 0;
 }
 
+static int print_tree(const struct sy_runs *runs)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_str text = SY_STR_INIT;
+    bool ascii = sy_command_ascii();
+    int columns = terminal_columns();
+    int status = sy_runs_tree(&text, sy_runs_dir(), runs, ascii, &err) ? sy_fail_error(&err) : 0;
+    const char *line = status || !text.data ? "" : text.data;
+    for (size_t n; *line; line += n + (line[n] == '\n')) {
+        n = strcspn(line, "\n");
+        print_cut_text(line, n, columns, ascii ? ">" : "…");
+    }
+    sy_str_free(&text);
+    return status;
+}
+
+/* Is --tree among the arguments?  The others close up. */
+static bool take_tree(int *argc, char **argv)
+{
+    int kept = 1;
+    for (int i = 1; i < *argc; i++)
+        if (strcmp(argv[i], "--tree"))
+            argv[kept++] = argv[i];
+    bool there = kept < *argc;
+    *argc = kept;
+    return there;
+}
+
 static int command_runs(int argc, char **argv, bool json)
 {
     struct sy_err err = SY_ERR_INIT;
     struct sy_runs runs;
     struct sy_words w;
+    bool tree = argc > 0 && take_tree(&argc, argv);
     int status = sy_read_words(argc, argv, json, false,
-                            "runs: unknown option '%s'; there are --json, --runs DIR", &w);
+                            "runs: unknown option '%s'; there are --tree, --json, --runs DIR", &w);
     if (status)
         return status;
+    if (tree && w.format == SY_FORMAT_JSON)
+        return sy_fail_usage("runs: %s draws, --json lists: only one of them", "--tree");
     if (w.count)
         return sy_fail_usage("runs: takes no argument: '%s'", w.list[0]);
     if (sy_runs_list(sy_runs_dir(), &runs, &err))
@@ -210,7 +244,7 @@ static int command_runs(int argc, char **argv, bool json)
         sy_tell_text(sy_runs_dir());
         puts("");
     } else
-        status = print_runs(&runs, w.format);
+        status = tree ? print_tree(&runs) : print_runs(&runs, w.format);
     sy_runs_free(&runs);
     return status;
 }
@@ -403,7 +437,10 @@ static int command_log(int argc, char **argv, bool json)
 /* ---- the table ---- */
 
 const struct sy_command sy_commands[] = {
-    {"runs", "[--json]", "list the runs: state, steps, losses, size", NULL, command_runs},
+    {"runs", "[--tree] [--json]", "list the runs: state, steps, losses, size",
+     "  --tree           as a tree of forks, with what was done to each\n"
+     "  --json           one object a line",
+     command_runs},
     {"watch", "[RUN ...] [--plain] [--json]", "the panel on live or finished runs, read-only",
      "  --plain          lines instead of the panel, until the runs have ended\n"
      "  --json           likewise, as objects",
@@ -476,6 +513,21 @@ const struct sy_command sy_commands[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+static struct sy_theme choose_look(const char *codeset, int colours)
+{
+    return sy_theme_choose(codeset, getenv("TERM"), getenv("SWITCHYARD_SYMBOLS"),
+                           getenv("NO_COLOR"), getenv("COLORFGBG"), colours);
+}
+
+bool sy_command_ascii(void)
+{
+    locale_t own = newlocale(LC_CTYPE_MASK, "", (locale_t)0); /* that of the program stays */
+    enum sy_symbols symbols = choose_look(own ? nl_langinfo_l(CODESET, own) : "", 0).symbols;
+    if (own)
+        freelocale(own);
+    return symbols == SY_SYMBOLS_ASCII;
+}
+
 void sy_command_terminal(char *pens, size_t n, int *columns)
 {
     struct sy_str text = SY_STR_INIT;
@@ -485,10 +537,7 @@ void sy_command_terminal(char *pens, size_t n, int *columns)
     if (!isatty(STDOUT_FILENO))
         return;
     setlocale(LC_CTYPE, ""); /* what takes how many columns goes by it */
-    int colours = sy_screen_colours_of(STDOUT_FILENO);
-    struct sy_theme look = sy_theme_choose(nl_langinfo(CODESET), getenv("TERM"),
-                                           getenv("SWITCHYARD_SYMBOLS"), getenv("NO_COLOR"),
-                                           getenv("COLORFGBG"), colours);
+    struct sy_theme look = choose_look(nl_langinfo(CODESET), sy_screen_colours_of(STDOUT_FILENO));
     sy_sgr_pens(&text, &look);
     if (text.data && !text.failed && text.len < n)
         memcpy(pens, text.data, text.len + 1);

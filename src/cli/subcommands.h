@@ -17,6 +17,8 @@ struct sy_command {
 extern const struct sy_command sy_commands[];
 /* How what a command prints may be coloured (sy_sgr_pens), and how wide it may be. */
 void sy_command_terminal(char *pens, size_t n, int *columns);
+/* Are letters all that lines may be drawn of, by locale, TERM and SWITCHYARD_SYMBOLS? */
+bool sy_command_ascii(void);
 void sy_command_help(const struct sy_command *c); /* prints */
 const struct sy_command *sy_command_find(const char *name); /* or NULL */
 

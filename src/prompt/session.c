@@ -278,7 +278,11 @@ static void resized(int width, int height)
     sy_host_set_columns(width);
 }
 
-static void coloured(const char *pens) { sy_host_set_pens(pens); }
+static void looks(const char *pens, bool ascii)
+{
+    sy_host_set_pens(pens);
+    sy_host_set_ascii(ascii);
+}
 
 /* ---- the beginning ---- */
 
@@ -298,7 +302,7 @@ static const struct sy_workbench_client client = {.prompt = SY_PROMPT,
                                                   .terminate = leave_by_signal,
                                                   .request = type_request,
                                                   .resized = resized,
-                                                  .coloured = coloured,
+                                                  .looks = looks,
                                                   .on_interrupt = on_interrupt};
 
 static void greet(void)

@@ -14,5 +14,6 @@ librun_a_SOURCES += %D%/journal.c %D%/events.c
 pkginclude_HEADERS += include/switchyard/journal.h include/switchyard/events.h
 librun_a_SOURCES += %D%/run_files.c %D%/run_files_int.h %D%/series_list.c %D%/queue.c %D%/nearest.c
 librun_a_SOURCES += %D%/runs_table.c %D%/runs_table.h
+librun_a_SOURCES += %D%/runs_tree.c %D%/runs_tree.h
 librun_a_SOURCES += %D%/run_state.c
 pkginclude_HEADERS += include/switchyard/run_state.h

@@ -79,11 +79,12 @@ void sy_workbench_ask(const char *question, void (*answer)(const char *text))
 void sy__tell_pens(const struct sy_workbench *d, bool any)
 {
     struct sy_str pens = SY_STR_INIT;
-    if (!d->client->coloured)
+    if (!d->client->looks)
         return;
     if (any)
         sy_sgr_pens(&pens, &d->look);
-    d->client->coloured(pens.data && !pens.failed ? pens.data : "");
+    d->client->looks(pens.data && !pens.failed ? pens.data : "",
+                     d->look.symbols == SY_SYMBOLS_ASCII);
     sy_str_free(&pens);
 }
 

@@ -35,8 +35,9 @@ struct sy_workbench_client {
     void (*terminate)(int signal);               /* the system wants us to end */
     void (*request)(const struct sy_request *r); /* pause, resume, mark */
     void (*resized)(int w, int h);               /* and at the beginning */
-    /* What is printed may be coloured so (sy_sgr_pens; "": not at all), or NULL. */
-    void (*coloured)(const char *pens);
+    /* What is printed may be coloured so (sy_sgr_pens; "": not at all), and is drawn of ASCII
+     * alone, or not; or NULL. */
+    void (*looks)(const char *pens, bool ascii);
     bool (*on_interrupt)(int number); /* SIGINT, in the signal handler; true: that was all */
     int poll_ms;        /* look for news of dead runs so often; 0: never */
 };

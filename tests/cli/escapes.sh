@@ -9,7 +9,8 @@
 # A title, CSI as C1, DEL, a bidi override, a byte that is no UTF-8.
 H=$(printf '\033]0;x\007\302\2331m\177\342\200\256\377')
 lua='H = "\27]0;x\7\xC2\x9B1m\127\u{202E}\xFF"; V = "\27]0;x\7\xC2\x9B1m\127\u{202E}"'
-export H
+FORKS=$folder/forks
+export H FORKS
 
 # None of its bytes in a file.
 obeyed='/\033|\007|\177|\302[\200-\237]|\342\200\256|\377/'
@@ -58,6 +59,11 @@ local m = model.odd{}
 local r = train(m, d, {steps = 4, batch = 2, name = "odd", sample_every = 2, checkpoint_every = 2})
 r:wait()
 r:note(H)
+local s = assert(require "switchyard.engine".store_create{name = "fork", dir = os.getenv "FORKS",
+  parent = H:sub(1, -2), parent_step = 2})
+assert(s:add("journal", 3, "set", H, ""))
+require "switchyard.core.acting".as(H, function() assert(s:add("journal", 4, "set", "lr", "")) end)
+assert(s:close())
 print(H:sub(1, 0) .. "made")
 LUA
 sy -E --runs "$SWITCHYARD_RUNS" "$folder/make.lua" > "$folder/out" 2> "$folder/err"
@@ -83,6 +89,8 @@ for command in log sql watch resume replay generate; do
 done
 out "a word for runs" sy runs "$H"
 out "an option of runs" sy runs "--$H"
+out "the tree of runs" sy --runs "$folder/forks" runs --tree
+ok '[ "$(grep -c "0;x" "$folder/out")" -eq 3 ]' "of a parent's name, an entry, and who made it"
 out "the folder of runs" sy --runs "$folder/$H" runs
 out "the folder of runs, of log" sy --runs "$folder/$H" log
 out "the folder of runs, of watch" sy --runs "$folder/$H" watch

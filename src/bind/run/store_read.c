@@ -1,6 +1,7 @@
 /* What is read of stores (run/store.h) for the embedded library.  Layer bind/run.
  *
  *   engine.store_runs(dir) -> list of what store:info() gives, oldest first; error= in damaged ones
+ *   engine.runs_tree() -> text, or nil, message, code (run/runs_tree.h)
  *   store:entries(table, after, all) -> list of {id=, step=, time=, kind=, text=, data=, left=}
  *   store:history(name, column, first) -> tensor f64 (n,2) of step, value; without a column all
  *                              values; first: from that step on; nil, message, code
@@ -17,9 +18,11 @@
 #include "bind/run/open.h"
 #include "bind/run/store_int.h"
 #include "bind/tensor/tensor.h"
+#include "bind/thread/host.h"
 
 #include "base/mem.h"
 #include "run/config_diff.h"
+#include "run/runs_tree.h"
 #include "tensor/tensor.h"
 
 #include <string.h>
@@ -219,6 +222,23 @@ static int l_runs(lua_State *L)
     return 1;
 }
 
+static int l_runs_tree(lua_State *L)
+{
+    struct sy_err err = SY_ERR_INIT;
+    struct sy_str text = SY_STR_INIT;
+    const char *dir = sy_runs_dir();
+    struct sy_runs *r = new_listing(L);
+    if (sy_runs_list(dir, r, &err))
+        return lsy_fail_or_raise(L, &err);
+    if (sy_runs_tree(&text, dir, r, sy_host_ascii(), &err)) {
+        sy_str_free(&text);
+        return lsy_fail_or_raise(L, &err);
+    }
+    lua_pushlstring(L, text.data ? text.data : "", text.len);
+    sy_str_free(&text);
+    return 1;
+}
+
 static int differences_gc(lua_State *L)
 {
     sy_differences_free(lua_touserdata(L, 1));
@@ -291,7 +311,8 @@ static const luaL_Reg methods[] = {
     {"entries", store_entries}, {"series", store_series}, {"history", store_history},
     {"info", store_info},       {"alarm", store_alarm},   {"path", store_path},
     {NULL, NULL}};
-static const luaL_Reg functions[] = {{"store_runs", l_runs}, {"differ", l_differ}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"store_runs", l_runs}, {"runs_tree", l_runs_tree},
+                                     {"differ", l_differ}, {NULL, NULL}};
 
 void lsy_open_store_read(lua_State *L)
 {

@@ -67,6 +67,11 @@ void sy_host_set_columns(int n)
         atomic_store(&columns, n);
 }
 
+static atomic_bool ascii;
+
+bool sy_host_ascii(void) { return atomic_load(&ascii); }
+void sy_host_set_ascii(bool only) { atomic_store(&ascii, only); }
+
 static pthread_mutex_t pens_lock = PTHREAD_MUTEX_INITIALIZER;
 static char pens[SY_HOST_PENS];
 

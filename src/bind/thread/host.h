@@ -81,6 +81,10 @@ void sy_host_set_screen(bool open);
 int sy_host_columns(void);
 void sy_host_set_columns(int columns);
 
+/* Are lines drawn of ASCII alone?  No, until the program or the screen says so.  Any thread. */
+bool sy_host_ascii(void);
+void sy_host_set_ascii(bool ascii);
+
 /* How what is printed may be coloured, as escape sequences, a line each: what dims, then one for
  * each of the colours that tell things apart.  Empty, as before it is set: not at all.  Any
  * thread. */
