@@ -23,7 +23,7 @@ struct sums { /* over the enabled experts */
 
 static struct sums sums_of(const double *row, const float *off, int width)
 {
-    struct sums s = {.most = -INFINITY};
+    struct sums s = {.most = (double)-INFINITY};
     for (int i = 0; i < width; i++) {
         if (off && off[i] > 0)
             continue;

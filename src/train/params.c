@@ -315,7 +315,7 @@ double sy_params_kept(const struct sy_params *ps, int param, int64_t expert)
         int64_t n;
         const float *kept = kept_part(ps, param, i, expert, &n);
         for (int64_t k = 0; k < n; k++)
-            most = fmax(most, fabs(kept[k]));
+            most = fmax(most, fabs((double)kept[k]));
     }
     return most;
 }
